@@ -1,0 +1,1 @@
+//! All sites, seen from above.

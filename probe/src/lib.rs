@@ -1,0 +1,1 @@
+//! One customer site, seen from inside.
