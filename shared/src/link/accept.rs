@@ -83,7 +83,7 @@ impl RenewingKey {
         self.name
     }
 
-    /// SHA-256 of the key's SubjectPublicKeyInfo.
+    /// SHA-256 of the key's `SubjectPublicKeyInfo`.
     #[must_use]
     pub const fn key_hash(&self) -> &[u8; 32] {
         &self.key_hash
@@ -97,7 +97,7 @@ pub struct Enrolled {
     pub customer: CustomerId,
     /// Where it is.
     pub site: SiteId,
-    /// SHA-256 of the SubjectPublicKeyInfo that was enrolled.
+    /// SHA-256 of the `SubjectPublicKeyInfo` that was enrolled.
     pub key_hash: [u8; 32],
     /// Whether it was revoked.
     pub revoked: bool,

@@ -9,61 +9,56 @@ use quinn::{ConnectionError, VarInt};
 
 use crate::wire::codec::{DecodeError, FRAME_LIMIT, HEADER, Header, Message, decode_as, frame};
 
-/// Why a connection was closed, as a number that travels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum CloseCode {
-    /// All is said.
-    Done,
-    /// The same probe has a newer session.
-    Superseded,
-    /// A person revoked the probe.
-    Revoked,
-    /// The certificate has expired: renew.
-    Expired,
-    /// No such probe, or too long away: join again.
-    Unknown,
-    /// The identity is not accepted; the reason says why.
-    Refused,
-    /// Too much at once, or shutting down: later.
-    Busy,
-    /// The peer broke the protocol.
-    Protocol,
-    /// The peer did not say what it had to in time.
-    Late,
-    /// One from a later version.
-    Other(u32),
+macro_rules! close_codes {
+    ($($(#[$doc:meta])* $name:ident = $number:literal),* $(,)?) => {
+        /// Why a connection was closed, as a number that travels. 0 to 6 are those of
+        /// [`crate::session::CloseReason`]; the others end a connection that never became a session.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum CloseCode {
+            $($(#[$doc])* $name,)*
+            /// One from a later version.
+            Other(u32),
+        }
+
+        impl CloseCode {
+            /// The number that travels.
+            #[must_use]
+            pub const fn number(self) -> u32 {
+                match self { $(Self::$name => $number,)* Self::Other(number) => number }
+            }
+
+            /// From the number that travels.
+            #[must_use]
+            pub const fn from_number(number: u32) -> Self {
+                match number { $($number => Self::$name,)* other => Self::Other(other) }
+            }
+        }
+    };
 }
 
-impl CloseCode {
-    pub(super) const fn number(self) -> u32 {
-        match self {
-            Self::Done => 0,
-            Self::Superseded => 1,
-            Self::Revoked => 2,
-            Self::Expired => 3,
-            Self::Unknown => 4,
-            Self::Refused => 5,
-            Self::Busy => 6,
-            Self::Protocol => 7,
-            Self::Late => 8,
-            Self::Other(number) => number,
-        }
-    }
-
-    fn from_number(number: u64) -> Self {
-        match number {
-            0 => Self::Done,
-            1 => Self::Superseded,
-            2 => Self::Revoked,
-            3 => Self::Expired,
-            4 => Self::Unknown,
-            5 => Self::Refused,
-            6 => Self::Busy,
-            7 => Self::Protocol,
-            8 => Self::Late,
-            other => Self::Other(u32::try_from(other).unwrap_or(u32::MAX)),
-        }
-    }
+close_codes! {
+    /// Nothing was said.
+    Unsaid = 0,
+    /// The program stops in order.
+    Shutdown = 1,
+    /// The same probe has a newer session.
+    Superseded = 2,
+    /// A person revoked the probe.
+    Revoked = 3,
+    /// Too much at once: later.
+    Busy = 4,
+    /// The peer broke the protocol.
+    Protocol = 5,
+    /// The hello, or the identity, is not accepted; the answer or the reason says why.
+    Refused = 6,
+    /// The certificate has expired: renew.
+    Expired = 7,
+    /// No such probe, or too long away: join again.
+    Unknown = 8,
+    /// The peer did not say in time what it had to.
+    Late = 9,
+    /// All is said (joining, renewing).
+    Done = 10,
 }
 
 /// How a connection ended.
@@ -96,7 +91,9 @@ impl From<ConnectionError> for Closed {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::ApplicationClosed(close) => Self::ByPeer {
-                code: CloseCode::from_number(close.error_code.into_inner()),
+                code: CloseCode::from_number(
+                    u32::try_from(close.error_code.into_inner()).unwrap_or(u32::MAX),
+                ),
                 reason: printable(&close.reason),
             },
             ConnectionError::TimedOut => Self::TimedOut,
@@ -435,5 +432,18 @@ fn read_error(error: quinn::ReadError) -> Closed {
     match error {
         quinn::ReadError::ConnectionLost(lost) => lost.into(),
         other => Closed::Broken(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_close_code_reads_back_its_number() {
+        for number in (0..20).chain([u32::MAX]) {
+            assert_eq!(CloseCode::from_number(number).number(), number);
+        }
+        assert_eq!(CloseCode::from_number(10), CloseCode::Done);
     }
 }

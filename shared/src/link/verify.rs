@@ -32,7 +32,7 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-/// SHA-256 of a certificate's SubjectPublicKeyInfo; `None` when it is no certificate.
+/// SHA-256 of a certificate's `SubjectPublicKeyInfo`; `None` when it is no certificate.
 #[must_use]
 pub fn key_hash_of(certificate: &[u8]) -> Option<[u8; 32]> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
