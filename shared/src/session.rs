@@ -66,6 +66,12 @@ pub const ATTEMPT_DEADLINE_MS: i64 = 4_000;
 /// Lanes that one hello names at the most: the frame stays under its limit.
 pub const HELLO_LANES: usize = 1_000;
 
+/// CRC-32 of a batch's body: tells a repeat from other content under the same key.
+#[must_use]
+pub fn crc(body: &[u8]) -> u32 {
+    crc32fast::hash(body)
+}
+
 /// A moment of the boot-time clock, ms ([`crate::clock::Clock::boot_ms`]): never jumps within a boot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Tick(pub i64);
