@@ -98,7 +98,11 @@ pub(crate) fn wire(
             (port.admin_up, port.link_up) = (true, true);
         }
         if device.spec.part == Part::Wraps {
-            device.ports.iter_mut().for_each(about_to_wrap);
+            let age_s = f64::from(device.spec.age_s);
+            device
+                .ports
+                .iter_mut()
+                .for_each(|port| about_to_wrap(port, age_s));
         }
     }
     devices
@@ -264,15 +268,16 @@ fn errors(seed: u64) -> f64 {
 }
 
 /// Puts the octet counters so high that 32 bits are full two to six minutes after the site opens.
-fn about_to_wrap(port: &mut PortState) {
+fn about_to_wrap(port: &mut PortState, age_s: f64) {
     let in_s = 120.0 + f64::from(port.if_index % 5) * 60.0;
     for (column, flow) in [
         (Column::InOctets, port.inward),
         (Column::OutOctets, port.outward),
     ] {
-        let soon = flow.between(column, 0.0, in_s);
+        // What it has counted since it started takes no part: it wraps when this much more has come.
+        let by_then = flow.between(column, -age_s, in_s);
         port.added
-            .insert(column, (0.0, (1_u64 << 32).wrapping_sub(soon)));
+            .insert(column, (0.0, (1_u64 << 32).wrapping_sub(by_then)));
     }
 }
 
