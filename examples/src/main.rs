@@ -102,7 +102,7 @@ async fn main() -> anyhow::Result<()> {
     let truth = cli
         .truth
         .as_deref()
-        .map(|path| Truth::begin(path, &site, opened_ms))
+        .map(|path| Truth::begin(path, &site, truth_ms))
         .transpose();
     let truth = truth.context("the truth file cannot be written")?;
     let last = site
@@ -179,6 +179,15 @@ fn remembered(path: &Path, now_ms: i64) -> anyhow::Result<i64> {
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+fn milliseconds(seconds: f64) -> i64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a site is open for years, not for ages"
+    )]
+    let ms = (seconds * 1000.0) as i64;
+    ms
 }
 
 fn list(site: &Site) -> io::Result<()> {
