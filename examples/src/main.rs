@@ -99,6 +99,8 @@ async fn main() -> anyhow::Result<()> {
     if cli.list {
         return list(&site).context("standard output");
     }
+    // Starting took a moment; the truth counts from the devices' own zero.
+    let truth_ms = Timestamp::now().as_millisecond() - milliseconds(site.now());
     let truth = cli
         .truth
         .as_deref()
