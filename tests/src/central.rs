@@ -54,10 +54,17 @@ impl Central {
         };
         central.restart(&[]).await?;
         let link = central.cli(&["setup-link"])?;
-        let token = link["link"].as_str().and_then(|link| link.split("token=").nth(1)).context("a link with a token")?.to_owned();
+        let token = link["link"]
+            .as_str()
+            .and_then(|link| link.split("token=").nth(1))
+            .context("a link with a token")?
+            .to_owned();
         let body = json!({ "token": token, "user_name": "ada", "display_name": "Ada", "password": PASSWORD });
         let session = central.post("/setup", body).await?;
-        central.csrf = session["csrf_token"].as_str().context("a token against forgery")?.to_owned();
+        central.csrf = session["csrf_token"]
+            .as_str()
+            .context("a token against forgery")?
+            .to_owned();
         Ok(central)
     }
 
@@ -89,10 +96,31 @@ impl Central {
     /// It is not built.
     pub fn spawn(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let dir = self.dir.display().to_string();
-        let (http, quic) = (format!("127.0.0.1:{}", self.http_port), format!("127.0.0.1:{}", self.quic_port));
-        let envs: Vec<_> = envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let args = ["run", "--data-dir", &dir, "--listen-http", &http, "--listen-probes", &quic, "--listen-https", "off"];
-        self.process = Some(Process::start("farwatch-central", &args, &envs, &self.dir.join("central.log"))?);
+        let (http, quic) = (
+            format!("127.0.0.1:{}", self.http_port),
+            format!("127.0.0.1:{}", self.quic_port),
+        );
+        let envs: Vec<_> = envs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let args = [
+            "run",
+            "--data-dir",
+            &dir,
+            "--listen-http",
+            &http,
+            "--listen-probes",
+            &quic,
+            "--listen-https",
+            "off",
+        ];
+        self.process = Some(Process::start(
+            "farwatch-central",
+            &args,
+            &envs,
+            &self.dir.join("central.log"),
+        )?);
         Ok(())
     }
 
@@ -105,7 +133,9 @@ impl Central {
 
     /// Whether the process has ended by itself (a failpoint, say).
     pub fn has_ended(&mut self) -> bool {
-        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+        self.process
+            .as_mut()
+            .is_none_or(|process| process.ended().is_some())
     }
 
     /// The process, for signals.
@@ -117,7 +147,12 @@ impl Central {
     /// Whether `/healthz` says ok.
     pub async fn healthy(&self) -> bool {
         let url = format!("http://127.0.0.1:{}/healthz", self.http_port);
-        let answer = self.client.get(url).timeout(Duration::from_secs(2)).send().await;
+        let answer = self
+            .client
+            .get(url)
+            .timeout(Duration::from_secs(2))
+            .send()
+            .await;
         answer.is_ok_and(|answer| answer.status() == StatusCode::OK)
     }
 
@@ -136,11 +171,25 @@ impl Central {
     ///
     /// # Errors
     /// What the command said.
-    pub fn place(&self, name: &str, ranges: &[&str], snmp_port: u16, more: &[&str]) -> anyhow::Result<Place> {
+    pub fn place(
+        &self,
+        name: &str,
+        ranges: &[&str],
+        snmp_port: u16,
+        more: &[&str],
+    ) -> anyhow::Result<Place> {
         let customer = id(&self.cli(&["customer", "add", name])?)?;
         let site = id(&self.cli(&["site", "add", "--customer", &customer, "Main"])?)?;
         let port = snmp_port.to_string();
-        let mut args = vec!["site", "configure", "--site", &site, "--allow-loopback", "--snmp-port", &port];
+        let mut args = vec![
+            "site",
+            "configure",
+            "--site",
+            &site,
+            "--allow-loopback",
+            "--snmp-port",
+            &port,
+        ];
         for range in ranges {
             args.extend(["--range", range]);
         }
@@ -183,7 +232,10 @@ impl Central {
     /// # Errors
     /// Anything but 2xx.
     pub async fn send(&mut self, method: Method, path: &str, body: Value) -> anyhow::Result<Value> {
-        let answer = self.request(method.clone(), path, Some(body)).send().await?;
+        let answer = self
+            .request(method.clone(), path, Some(body))
+            .send()
+            .await?;
         let status = answer.status();
         for cookie in answer.headers().get_all("set-cookie") {
             let cookie = cookie.to_str()?.split(';').next().unwrap_or_default();
@@ -200,11 +252,19 @@ impl Central {
     ///
     /// # Errors
     /// No answer.
-    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<(StatusCode, Value)> {
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> anyhow::Result<(StatusCode, Value)> {
         let answer = self.request(method, path, body).send().await?;
         let status = answer.status();
         let text = answer.text().await?;
-        Ok((status, serde_json::from_str(&text).unwrap_or(Value::String(text))))
+        Ok((
+            status,
+            serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        ))
     }
 
     /// Every item of a list.
@@ -238,5 +298,8 @@ impl Central {
 /// # Errors
 /// There is none.
 pub fn id(made: &Value) -> anyhow::Result<String> {
-    Ok(made["id"].as_str().with_context(|| format!("an id in {made}"))?.to_owned())
+    Ok(made["id"]
+        .as_str()
+        .with_context(|| format!("an id in {made}"))?
+        .to_owned())
 }

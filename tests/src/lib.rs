@@ -29,7 +29,9 @@ where
     loop {
         match look().await {
             Ok(value) => return value,
-            Err(last) if start.elapsed() > limit => panic!("not within {limit:?}: {what}; last: {last:?}"),
+            Err(last) if start.elapsed() > limit => {
+                panic!("not within {limit:?}: {what}; last: {last:?}")
+            }
             Err(_) => pause().await,
         }
     }

@@ -22,13 +22,19 @@ impl Probe {
     pub fn join(dir: &Path, token: &str) -> anyhow::Result<Self> {
         let at = dir.display().to_string();
         process::run("farwatch-probe", &["join", token, "--data-dir", &at])?;
-        Ok(Self { dir: dir.to_owned(), process: None })
+        Ok(Self {
+            dir: dir.to_owned(),
+            process: None,
+        })
     }
 
     /// A probe whose directory is there already (a copy of another's, say).
     #[must_use]
     pub fn at(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), process: None }
+        Self {
+            dir: dir.to_owned(),
+            process: None,
+        }
     }
 
     /// Starts the process, with more environment (`FARWATCH_FAILPOINT`).
@@ -37,9 +43,17 @@ impl Probe {
     /// It is not built.
     pub fn start(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let at = self.dir.display().to_string();
-        let envs: Vec<_> = envs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let envs: Vec<_> = envs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
         let args = ["run", "--data-dir", &at];
-        self.process = Some(Process::start("farwatch-probe", &args, &envs, &self.dir.join("probe.log"))?);
+        self.process = Some(Process::start(
+            "farwatch-probe",
+            &args,
+            &envs,
+            &self.dir.join("probe.log"),
+        )?);
         Ok(())
     }
 
@@ -52,7 +66,9 @@ impl Probe {
 
     /// Whether the process has ended by itself (a failpoint, say).
     pub fn has_ended(&mut self) -> bool {
-        self.process.as_mut().is_none_or(|process| process.ended().is_some())
+        self.process
+            .as_mut()
+            .is_none_or(|process| process.ended().is_some())
     }
 
     /// The process, for signals.
@@ -66,7 +82,15 @@ impl Probe {
     /// # Errors
     /// What the command said.
     pub fn status(&self) -> anyhow::Result<Value> {
-        process::run("farwatch-probe", &["status", "--json", "--data-dir", &self.dir.display().to_string()])
+        process::run(
+            "farwatch-probe",
+            &[
+                "status",
+                "--json",
+                "--data-dir",
+                &self.dir.display().to_string(),
+            ],
+        )
     }
 
     /// `farwatch-probe spool ledger --json`.
@@ -74,6 +98,15 @@ impl Probe {
     /// # Errors
     /// What the command said.
     pub fn ledger(&self) -> anyhow::Result<Value> {
-        process::run("farwatch-probe", &["spool", "ledger", "--json", "--data-dir", &self.dir.display().to_string()])
+        process::run(
+            "farwatch-probe",
+            &[
+                "spool",
+                "ledger",
+                "--json",
+                "--data-dir",
+                &self.dir.display().to_string(),
+            ],
+        )
     }
 }

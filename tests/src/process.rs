@@ -30,8 +30,17 @@ impl Process {
     ///
     /// # Errors
     /// It was not built: `cargo build --workspace` first.
-    pub fn start(program: &str, args: &[&str], envs: &[(String, String)], log: &Path) -> anyhow::Result<Self> {
-        let out = File::options().create(true).append(true).open(log).context("the log")?;
+    pub fn start(
+        program: &str,
+        args: &[&str],
+        envs: &[(String, String)],
+        log: &Path,
+    ) -> anyhow::Result<Self> {
+        let out = File::options()
+            .create(true)
+            .append(true)
+            .open(log)
+            .context("the log")?;
         let child = Command::new(binary(program)?)
             .args(args)
             .envs(envs.iter().cloned())
@@ -40,7 +49,10 @@ impl Process {
             .stderr(out)
             .spawn()
             .with_context(|| format!("starting {program}"))?;
-        Ok(Self { child, log: log.to_owned() })
+        Ok(Self {
+            child,
+            log: log.to_owned(),
+        })
     }
 
     /// Its process id.
@@ -51,7 +63,11 @@ impl Process {
 
     /// Ends it and waits for its end; one that has ended already is fine.
     pub fn end(&mut self, how: Kill) -> Option<ExitStatus> {
-        let signal = if how == Kill::Hard { Signal::SIGKILL } else { Signal::SIGTERM };
+        let signal = if how == Kill::Hard {
+            Signal::SIGKILL
+        } else {
+            Signal::SIGTERM
+        };
         self.signal(signal);
         self.child.wait().ok()
     }
@@ -81,7 +97,11 @@ impl Drop for Process {
         if std::thread::panicking() {
             let log = self.log();
             let from = log.len().saturating_sub(4_000);
-            eprintln!("--- end of {}\n{}", self.log.display(), log.get(from..).unwrap_or(&log));
+            eprintln!(
+                "--- end of {}\n{}",
+                self.log.display(),
+                log.get(from..).unwrap_or(&log)
+            );
         }
     }
 }
@@ -91,10 +111,19 @@ impl Drop for Process {
 /// # Errors
 /// It failed: with what it said.
 pub fn run(program: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {
-    let output = Command::new(binary(program)?).args(args).stdin(Stdio::null()).output().with_context(|| format!("running {program}"))?;
+    let output = Command::new(binary(program)?)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("running {program}"))?;
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() {
-        bail!("{program} {}: {}: {said}{}", args.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!(
+            "{program} {}: {}: {said}{}",
+            args.join(" "),
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
     Ok(serde_json::from_str(said.trim()).unwrap_or(serde_json::Value::Null))
 }
@@ -117,6 +146,17 @@ pub fn free_udp_and_tcp_port() -> anyhow::Result<u16> {
 /// Beside the test's own binary: `target/<profile>/<program>`.
 fn binary(program: &str) -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
-    let path = me.parent().and_then(Path::parent).context("a test lives in target/<profile>/deps")?.join(program);
-    if path.exists() { Ok(path) } else { bail!("{} is not built: run `cargo build --workspace` first", path.display()) }
+    let path = me
+        .parent()
+        .and_then(Path::parent)
+        .context("a test lives in target/<profile>/deps")?
+        .join(program);
+    if path.exists() {
+        Ok(path)
+    } else {
+        bail!(
+            "{} is not built: run `cargo build --workspace` first",
+            path.display()
+        )
+    }
 }
