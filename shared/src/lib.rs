@@ -1,1 +1,2 @@
 //! What both programs must agree on.
+pub mod oid;
