@@ -1,1 +1,3 @@
 //! One customer site, seen from inside.
+
+pub mod snmp;

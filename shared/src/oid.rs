@@ -475,10 +475,7 @@ const fn put_arc(bytes: &mut [u8; INLINE], at: usize, arc: u32) -> usize {
     let mut at = at;
     loop {
         let more = if shift > 0 { 0x80 } else { 0 };
-        #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
-        {
-            bytes[at] = (arc >> shift & 0x7f) as u8 | more;
-        }
+        bytes[at] = (arc >> shift & 0x7f) as u8 | more;
         at += 1;
         if shift == 0 {
             return at;
