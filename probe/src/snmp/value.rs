@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_varbind_is_small() {
-        assert_eq!(size_of::<Value>(), 24);
-        assert_eq!(size_of::<VarBind>(), 48);
+        assert_eq!(size_of::<Value>(), 32);
+        assert_eq!(size_of::<VarBind>(), 56);
     }
 
     #[test]
