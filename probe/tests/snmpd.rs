@@ -1,5 +1,10 @@
 //! The engine against net-snmp's snmpd, an instance of our own on loopback. Skipped, with a printed line, where there is
 //! none.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "the bench of tests is test code too"
+)]
 
 use std::{
     fs,
@@ -45,7 +50,7 @@ impl Snmpd {
             return None;
         };
         let folder = tempfile::tempdir().unwrap();
-        let mut config = fs::File::create(folder.path().join("snmpd.conf")).unwrap();
+        let mut config = fs::File::create(folder.path().join("agent.conf")).unwrap();
         writeln!(config, "rocommunity public\nsysDescr pretend\n{extra}").unwrap();
         let free = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
@@ -61,13 +66,14 @@ impl Snmpd {
 
     fn spawn(program: &str, folder: &Path, address: SocketAddr) -> Child {
         Command::new(program)
-            .args(["-f", "-r", "-C", "-c"])
-            .arg(folder.join("snmpd.conf"))
+            .args(["-f", "-r", "-c"])
+            .arg(folder.join("agent.conf"))
             .arg("-Lf")
             .arg(folder.join("log"))
             .arg(format!("udp:{address}"))
             .env("MIBS", "")
-            .env("SNMP_PERSISTENT_DIR", folder)
+            .env("SNMPCONFPATH", folder.join("state"))
+            .env("SNMP_PERSISTENT_DIR", folder.join("state")) // where it keeps its boots
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -88,9 +94,12 @@ impl Snmpd {
             .expect("snmpd answers");
     }
 
-    async fn restart(&mut self) {
-        self.child.kill().unwrap();
+    /// Stops it, so that it writes its state; starts it again after `meanwhile`.
+    async fn restart(&mut self, meanwhile: impl FnOnce(&Path)) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::SIGTERM).unwrap();
         self.child.wait().unwrap();
+        meanwhile(self.folder.path());
         self.child = Self::spawn("/usr/sbin/snmpd", self.folder.path(), self.address);
         self.wait().await;
     }
@@ -426,7 +435,7 @@ async fn a_restarted_device_is_followed_at_the_first_poll() {
     engine.get(&target, &[SYS_DESCR], limits()).await.unwrap();
     let engine_id = engine.engine_id(snmpd.address).unwrap();
 
-    snmpd.restart().await;
+    snmpd.restart(|_| ()).await;
     engine.get(&target, &[SYS_DESCR], limits()).await.unwrap();
     let stats = engine.stats();
     assert_eq!(engine.engine_id(snmpd.address).unwrap(), engine_id);
@@ -437,10 +446,12 @@ async fn a_restarted_device_is_followed_at_the_first_poll() {
     );
 
     // a device replaced by another: the same address, another engine id
-    fs::remove_file(snmpd.folder.path().join("snmpd.conf")).unwrap();
-    let config = format!("engineID other\nrocommunity public\nsysDescr pretend\n{config}");
-    fs::write(snmpd.folder.path().join("snmpd.conf"), config).unwrap();
-    snmpd.restart().await;
+    let replace = |folder: &Path| {
+        fs::remove_dir_all(folder.join("state")).unwrap();
+        let config = format!("engineID other\nrocommunity public\nsysDescr pretend\n{config}");
+        fs::write(folder.join("agent.conf"), config).unwrap();
+    };
+    snmpd.restart(replace).await;
     engine.get(&target, &[SYS_DESCR], limits()).await.unwrap();
     assert_ne!(engine.engine_id(snmpd.address).unwrap(), engine_id);
     assert_eq!(engine.stats().discoveries_total, 2);

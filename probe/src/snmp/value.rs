@@ -15,7 +15,7 @@ pub enum Value {
     Oid(Oid),
     IpAddress(Ipv4Addr),
     Counter32(u32),
-    /// Gauge32, Unsigned32 and the old UInteger32.
+    /// Gauge32, Unsigned32 and the old `UInteger32`.
     Gauge32(u32),
     /// Hundredths of a second.
     TimeTicks(u32),

@@ -180,7 +180,7 @@ mod tests {
         let digits: Vec<u8> = text
             .chars()
             .filter_map(|c| c.to_digit(16))
-            .map(|digit| digit as u8)
+            .map(|digit| u8::try_from(digit).unwrap())
             .collect();
         digits
             .chunks(2)
