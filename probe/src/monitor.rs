@@ -1,1 +1,3 @@
-//! (being written)
+//! What is watched, when, and what it says.
+
+pub mod schedule;
