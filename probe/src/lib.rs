@@ -1,5 +1,6 @@
 //! One customer site, seen from inside.
 
+<<<<<<< HEAD
 pub mod app;
 pub mod config;
 pub mod detect;
@@ -13,3 +14,6 @@ pub mod monitor;
 pub mod snmp;
 pub mod spool;
 pub mod uplink;
+=======
+pub mod snmp;
+>>>>>>> snmp

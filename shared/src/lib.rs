@@ -1,4 +1,5 @@
 //! What both programs must agree on.
+<<<<<<< HEAD
 //!
 //! - [`id`] identities, newtypes over UUIDv7
 //! - [`clock`] time, moved by hand in tests
@@ -26,3 +27,6 @@ pub mod sqlite;
 pub mod telemetry;
 pub mod text;
 pub mod wire;
+=======
+pub mod oid;
+>>>>>>> snmp
