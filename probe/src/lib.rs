@@ -1,6 +1,5 @@
 //! One customer site, seen from inside.
 
-<<<<<<< HEAD
 pub mod app;
 pub mod config;
 pub mod detect;
@@ -14,6 +13,3 @@ pub mod monitor;
 pub mod snmp;
 pub mod spool;
 pub mod uplink;
-=======
-pub mod snmp;
->>>>>>> snmp

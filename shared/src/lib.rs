@@ -1,5 +1,4 @@
 //! What both programs must agree on.
-<<<<<<< HEAD
 //!
 //! - [`id`] identities, newtypes over UUIDv7
 //! - [`clock`] time, moved by hand in tests
@@ -27,6 +26,3 @@ pub mod sqlite;
 pub mod telemetry;
 pub mod text;
 pub mod wire;
-=======
-pub mod oid;
->>>>>>> snmp
