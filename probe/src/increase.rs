@@ -168,7 +168,7 @@ pub struct Said {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     raw: Vec<u64>,
-    known: Vec<bool>,
+    known: Vec<Known>,
     at_ms: i64,
     /// Columns last read before `at_ms`.
     older: Vec<(u16, i64)>,
@@ -178,13 +178,25 @@ pub struct Counters {
     anchors_due_s: i64,
 }
 
+/// What a column's `raw` is worth.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Known {
+    /// Never read.
+    #[default]
+    Not,
+    /// The next increase counts from it.
+    Read,
+    /// The device reset the counter after it was read: nothing counts from it.
+    Broken,
+}
+
 impl Counters {
     /// Before the first reading.
     #[must_use]
     pub fn new(columns: usize, interfaces: usize) -> Self {
         Self {
             raw: vec![0; columns],
-            known: vec![false; columns],
+            known: vec![Known::Not; columns],
             discontinuity: vec![None; interfaces],
             ..Self::default()
         }
@@ -201,7 +213,7 @@ impl Counters {
                 .collect(),
             known: columns
                 .iter()
-                .map(|at| old(at).is_some_and(|i| self.known[i]))
+                .map(|at| old(at).map_or(Known::Not, |i| self.known[i]))
                 .collect(),
             at_ms: self.at_ms,
             older: columns
@@ -243,9 +255,12 @@ impl Counters {
         let mut older = Vec::new();
         for (i, spec) in columns.iter().enumerate() {
             let column = u16::try_from(i).expect("a layout has at most 65,535 columns");
+            let broken = said.restarted || self.broke(spec, now);
             let Some(raw) = now.raw.get(i).copied().flatten() else {
                 said.missing.push(column);
-                if self.is_known(i) {
+                if broken && self.known(i) == Known::Read {
+                    next.known[i] = Known::Broken;
+                } else if self.known(i) == Known::Read {
                     older.push((column, self.read_at(column)));
                 }
                 continue;
@@ -256,8 +271,8 @@ impl Counters {
             };
             let raw = raw.cast_unsigned();
             next.raw[i] = raw;
-            next.known[i] = true;
-            if !self.is_known(i) {
+            next.known[i] = Known::Read;
+            if self.known(i) == Known::Not {
                 said.anchors.push((column, AnchorKind::Start, raw));
                 continue;
             }
@@ -269,7 +284,7 @@ impl Counters {
                 raw,
                 at_ms: now.at_ms,
             };
-            let grown = if said.restarted || self.broke(spec, now) {
+            let grown = if broken || self.known(i) == Known::Broken {
                 Growth::Reset
             } else {
                 growth(earlier, later, width, spec.line_rate)
@@ -314,8 +329,8 @@ impl Counters {
         (next, said)
     }
 
-    fn is_known(&self, column: usize) -> bool {
-        self.known.get(column).copied().unwrap_or(false)
+    fn known(&self, column: usize) -> Known {
+        self.known.get(column).copied().unwrap_or_default()
     }
 
     fn read_at(&self, column: u16) -> i64 {

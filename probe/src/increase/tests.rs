@@ -223,6 +223,37 @@ fn a_changed_layout_keeps_what_was_read() {
     assert_eq!(said.anchors, vec![(1, AnchorKind::Start, 9)]);
 }
 
+#[test]
+fn a_column_that_missed_the_restart_does_not_count_across_it() {
+    let spec = ColumnSpec {
+        counter: Some(Width::Bits64),
+        line_rate: None,
+        breaks: None,
+    };
+    let read = |state: &Counters, at: i64, uptime: u32, raw: Option<i64>| {
+        state.next(
+            &[spec],
+            &Readings {
+                slot_s: at,
+                at_ms: at * 1_000,
+                uptime_ticks: Some(uptime),
+                raw: &[raw],
+                discontinuity: &[],
+            },
+        )
+    };
+    let (state, _) = read(&Counters::new(1, 0), 60, 500_000, Some(100));
+    let (state, said) = read(&state, 120, 1_000, None);
+    assert!(said.restarted);
+    let (state, said) = read(&state, 180, 7_000, Some(400));
+    assert_eq!(said.values, vec![None], "400 is no growth of 300");
+    assert_eq!(said.anchors, vec![(0, AnchorKind::Reset, 400)]);
+    assert_eq!(
+        read(&state, 240, 13_000, Some(450)).1.values,
+        vec![Some(50)]
+    );
+}
+
 /// A device as it really is, against which every word is checked.
 struct Truth {
     width: Width,
@@ -290,6 +321,7 @@ fn one_series(seed: u64) {
     let mut last: Option<(u128, u32, i64)> = None; // total, resets, at of the last durable reading
     let mut proof: Option<u128> = None; // anchor before plus all increases since
     let mut slot_s = 0;
+    let mut asked_resets = 0;
     for _ in 0..rng.random_range(5..40) {
         let step_ms = 60_000 + rng.random_range(-2_000..2_000);
         let load = rng.random_range(0.0..1.0);
@@ -317,7 +349,8 @@ fn one_series(seed: u64) {
         if rng.random_bool(0.1) {
             continue; // nobody asked
         }
-        let readings_raw = [Some(truth.shown().cast_signed())];
+        let missing = rng.random_bool(0.1);
+        let readings_raw = [(!missing).then(|| truth.shown().cast_signed())];
         let (next, said) = state.next(
             &[spec],
             &Readings {
@@ -332,10 +365,15 @@ fn one_series(seed: u64) {
             continue; // the batch was not made durable
         }
         state = next;
-        let interrupted = last.is_some_and(|(_, resets, _)| resets != truth.resets);
         if said.restarted {
-            assert!(interrupted, "seed {seed}: a restart that never was");
+            assert!(truth.resets > asked_resets, "seed {seed}: a restart that never was");
         }
+        asked_resets = truth.resets;
+        if missing {
+            assert!(said.values[0].is_none() && said.anchors.is_empty() && said.missing == [0]);
+            continue;
+        }
+        let interrupted = last.is_some_and(|(_, resets, _)| resets != truth.resets);
         if let Some(value) = said.values[0] {
             let (total, _, at) = last.expect("an increase needs an earlier reading");
             assert!(!interrupted, "seed {seed}: an increase across a reset");
