@@ -16,14 +16,20 @@ async fn while_central_is_away_the_probe_watches_on_and_tells_it_all_afterwards(
     // A device goes down and comes back, another goes down and stays: nobody sees it but the probe.
     world.site.devices()[4].set_silent(true);
     world.site.devices()[5].set_silent(true);
-    eventually(SOON, "the probe has seen both go", || down(&world, 2)).await;
+    eventually(SOON, "the probe has seen both go", || async {
+        down(&world, 2)
+    })
+    .await;
     let status = world.probe.status().unwrap();
     assert!(
         status.to_string().contains(&world.site.devices()[0].name()),
         "status names the devices while Central is away: {status}"
     );
     world.site.devices()[4].set_silent(false);
-    eventually(SOON, "the probe has seen one come back", || down(&world, 1)).await;
+    eventually(SOON, "the probe has seen one come back", || async {
+        down(&world, 1)
+    })
+    .await;
 
     world.central.restart(&[]).await.unwrap();
     let back = Instant::now();
@@ -59,7 +65,7 @@ async fn while_central_is_away_the_probe_watches_on_and_tells_it_all_afterwards(
     world.end();
 }
 
-async fn down(world: &World, count: usize) -> Result<(), String> {
+fn down(world: &World, count: usize) -> Result<(), String> {
     let status = world.probe.status().map_err(|error| error.to_string())?;
     let devices = status["devices"].as_array().cloned().unwrap_or_default();
     let down = devices
