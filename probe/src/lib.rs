@@ -1,3 +1,4 @@
 //! One customer site, seen from inside.
 
+pub mod icmp;
 pub mod snmp;
