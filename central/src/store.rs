@@ -1,0 +1,3 @@
+//! central.db: one file per noun, customer first in every query.
+
+pub mod inbound;
