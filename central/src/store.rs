@@ -1,1 +1,3 @@
-//! (being written)
+//! central.db: one file per noun, customer first in every query.
+
+pub mod inbound;

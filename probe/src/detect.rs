@@ -213,8 +213,13 @@ impl Detector {
         for (no, device) in &mut self.devices {
             if let Some(FlapChange::Steady) = device.flap.tick(now.boot_ms) {
                 let text = format!("steady again: {}", device.state);
-                out.events
-                    .push(device.event(*no, EventKind::DeviceFlapping, Severity::Cleared, &text, now));
+                out.events.push(device.event(
+                    *no,
+                    EventKind::DeviceFlapping,
+                    Severity::Cleared,
+                    &text,
+                    now,
+                ));
             }
         }
         out
@@ -410,7 +415,8 @@ impl Detector {
                     self.judge(child, now, out);
                 } else if was_dead && !dead && before == DeviceState::Unreachable {
                     // Its way is open again: it is asked anew before anything is said of it.
-                    for (means, by) in [(&mut device.ping, By::Ping), (&mut device.snmp, By::Snmp)] {
+                    for (means, by) in [(&mut device.ping, By::Ping), (&mut device.snmp, By::Snmp)]
+                    {
                         if means.failed() {
                             means.forgive(now.boot_ms);
                             out.ask(child, by, now.boot_ms + RETRY_MS);
@@ -449,7 +455,10 @@ impl Device {
         if used.is_empty() {
             return Verdict::Undecided;
         }
-        if used.iter().all(|(means, _)| means.failed() && !means.refuses()) {
+        if used
+            .iter()
+            .all(|(means, _)| means.failed() && !means.refuses())
+        {
             let words: Vec<_> = used.iter().map(|(means, word)| means.why(word)).collect();
             return Verdict::Dead(words.join(", "));
         }
@@ -563,8 +572,13 @@ impl Device {
         out.events.push(event);
         if let Some(FlapChange::Flapping(times)) = change {
             let text = format!("changed {times} times in {}", span(flap::WINDOW_MS / 1_000));
-            out.events
-                .push(self.event(no, EventKind::DeviceFlapping, Severity::Warning, &text, now));
+            out.events.push(self.event(
+                no,
+                EventKind::DeviceFlapping,
+                Severity::Warning,
+                &text,
+                now,
+            ));
         }
     }
 

@@ -249,7 +249,8 @@ impl Counters {
             ticks,
             at_ms: now.at_ms,
         });
-        said.restarted = matches!((self.uptime, uptime), (Some(before), Some(now)) if before.restarted(now));
+        said.restarted =
+            matches!((self.uptime, uptime), (Some(before), Some(now)) if before.restarted(now));
         let hourly = self.anchors_due_s != 0 && now.slot_s >= self.anchors_due_s;
         let mut spans = Vec::new();
         let mut older = Vec::new();

@@ -121,7 +121,10 @@ impl Means {
 
     /// Whether it should be asked because another means fell silent at `now_ms` and this one has not been heard since.
     pub(super) const fn is_older_than_failure(&self, now_ms: i64) -> bool {
-        self.counts() && self.silences == 0 && self.heard_ms < now_ms && now_ms >= self.forgiven_until_ms
+        self.counts()
+            && self.silences == 0
+            && self.heard_ms < now_ms
+            && now_ms >= self.forgiven_until_ms
     }
 
     pub(super) fn why(&self, word: &str) -> String {

@@ -54,7 +54,12 @@ impl Site {
         self.detector.set_parents(
             parents
                 .iter()
-                .map(|(child, of)| (DeviceNo(*child), of.iter().map(|no| DeviceNo(*no)).collect()))
+                .map(|(child, of)| {
+                    (
+                        DeviceNo(*child),
+                        of.iter().map(|no| DeviceNo(*no)).collect(),
+                    )
+                })
                 .collect(),
         );
     }
@@ -150,8 +155,18 @@ fn a_device_is_down_after_three_retries_and_up_at_the_first_answer() {
         site.kinds(1),
         vec![EventKind::DeviceDown, EventKind::DeviceUp]
     );
-    assert!(site.events[0].text.as_str().contains("no answer to 4 tries"));
-    assert!(site.events[1].text.as_str().starts_with("answers again after"));
+    assert!(
+        site.events[0]
+            .text
+            .as_str()
+            .contains("no answer to 4 tries")
+    );
+    assert!(
+        site.events[1]
+            .text
+            .as_str()
+            .starts_with("answers again after")
+    );
 }
 
 #[test]

@@ -98,14 +98,11 @@ fn a_restart_is_an_uptime_no_longer_than_the_time_since() {
 
 #[test]
 fn a_missed_poll_widens_the_span_of_its_column_alone() {
-    let columns = [
-        ColumnSpec {
-            counter: Some(Width::Bits64),
-            line_rate: None,
-            breaks: None,
-        };
-        3
-    ];
+    let columns = [ColumnSpec {
+        counter: Some(Width::Bits64),
+        line_rate: None,
+        breaks: None,
+    }; 3];
     let read = |at: i64, raw: &[Option<i64>]| {
         let raw = raw.to_vec();
         (at, raw)
@@ -132,11 +129,17 @@ fn a_missed_poll_widens_the_span_of_its_column_alone() {
     }
     assert_eq!(all[0].values, vec![None, None, None]);
     assert_eq!(all[0].anchors.len(), 3);
-    assert!(all[0].missing.is_empty(), "an anchor covers a first reading");
+    assert!(
+        all[0].missing.is_empty(),
+        "an anchor covers a first reading"
+    );
     assert_eq!(all[1].values, vec![Some(10), None, Some(5)]);
     assert_eq!(all[1].missing, vec![1]);
     assert_eq!(all[2].values, vec![Some(5), Some(30), Some(1)]);
-    assert_eq!((all[2].span_ms, all[2].spans.clone()), (60_000, vec![(1, 120_000)]));
+    assert_eq!(
+        (all[2].span_ms, all[2].spans.clone()),
+        (60_000, vec![(1, 120_000)])
+    );
 }
 
 #[test]
@@ -188,7 +191,10 @@ fn an_interface_that_broke_is_reset_alone() {
     assert_eq!(said.values, vec![Some(60), None]);
     assert_eq!(said.anchors, vec![(1, AnchorKind::Reset, 120)]);
     assert_eq!(said.missing, vec![1]);
-    assert_eq!(read(&state, 180, [0, 77]).1.values, vec![Some(60), Some(60)]);
+    assert_eq!(
+        read(&state, 180, [0, 77]).1.values,
+        vec![Some(60), Some(60)]
+    );
 }
 
 #[test]
@@ -327,7 +333,8 @@ fn one_series(seed: u64) {
         let load = rng.random_range(0.0..1.0);
         // a restart in the very minutes of the 497-day wrap looks exactly like the wrap
         let up_for = (now_ms - truth.started_ms) / 10 % (1 << 32);
-        let near_wrap = !(100_000..(1 << 32) - 100_000).contains(&up_for) && now_ms - truth.started_ms > 1 << 32;
+        let near_wrap = !(100_000..(1 << 32) - 100_000).contains(&up_for)
+            && now_ms - truth.started_ms > 1 << 32;
         let reset = !near_wrap && rng.random_bool(0.05);
         let broke = !reset && rng.random_bool(0.03);
         if reset || broke {
@@ -366,7 +373,10 @@ fn one_series(seed: u64) {
         }
         state = next;
         if said.restarted {
-            assert!(truth.resets > asked_resets, "seed {seed}: a restart that never was");
+            assert!(
+                truth.resets > asked_resets,
+                "seed {seed}: a restart that never was"
+            );
         }
         asked_resets = truth.resets;
         if missing {

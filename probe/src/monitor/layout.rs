@@ -214,13 +214,7 @@ mod tests {
         layouts.renumber();
         assert_eq!(
             layouts
-                .ensure(
-                    DeviceNo(1),
-                    PollGroup::Poll,
-                    slower,
-                    &ports[..1],
-                    607
-                )
+                .ensure(DeviceNo(1), PollGroup::Poll, slower, &ports[..1], 607)
                 .0
                 .0,
             4

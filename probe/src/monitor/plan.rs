@@ -195,7 +195,10 @@ pub const HAS_DISCONTINUITY: Mask = 1 << 15;
 pub fn preferred(present: Mask) -> Mask {
     let mut mask = present;
     for (i, column) in INTERFACE.iter().enumerate() {
-        if column.better.is_some_and(|better| present & 1 << better != 0) {
+        if column
+            .better
+            .is_some_and(|better| present & 1 << better != 0)
+        {
             mask &= !(1 << i);
         }
     }
@@ -218,15 +221,17 @@ pub fn poll_metrics() -> Vec<Metric> {
         unit: "s".to_owned(),
     };
     std::iter::once(uptime)
-        .chain(INTERFACE.iter().map(|column| Metric {
-            name: column.name.to_owned(),
-            kind: column
-                .counter
-                .map_or(MetricKind::State, |_| MetricKind::Counter)
-                .code(),
-            scale: 0,
-            width: column.counter.map_or(0, Width::bits),
-            unit: column.unit.to_owned(),
+        .chain(INTERFACE.iter().map(|column| {
+            Metric {
+                name: column.name.to_owned(),
+                kind: column
+                    .counter
+                    .map_or(MetricKind::State, |_| MetricKind::Counter)
+                    .code(),
+                scale: 0,
+                width: column.counter.map_or(0, Width::bits),
+                unit: column.unit.to_owned(),
+            }
         }))
         .collect()
 }

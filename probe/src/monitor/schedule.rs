@@ -283,7 +283,10 @@ mod tests {
         for device in 0..12_000 {
             seconds[phase(key(device), 60) as usize] += 1;
         }
-        assert!(seconds.iter().all(|n| (140..260).contains(n)), "{seconds:?}");
+        assert!(
+            seconds.iter().all(|n| (140..260).contains(n)),
+            "{seconds:?}"
+        );
         assert_eq!(phase(key(7), 60), phase(key(7), 60));
     }
 

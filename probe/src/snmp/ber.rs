@@ -23,7 +23,7 @@ pub(crate) mod tag {
     pub(crate) const TIME_TICKS: u8 = 0x43;
     pub(crate) const OPAQUE: u8 = 0x44;
     pub(crate) const COUNTER64: u8 = 0x46;
-    /// SNMPv2p, and still about.
+    /// `SNMPv2p`, and still about.
     pub(crate) const UINTEGER32: u8 = 0x47;
     pub(crate) const NO_SUCH_OBJECT: u8 = 0x80;
     pub(crate) const NO_SUCH_INSTANCE: u8 = 0x81;

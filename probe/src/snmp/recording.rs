@@ -17,8 +17,8 @@ use super::{
 
 /// One device as it was once recorded: a `.snmprec` file, a line `OID|TYPE|VALUE` for each value.
 ///
-/// TYPE is the number of the ASN.1 type (2 INTEGER, 4 OCTET STRING, 5 NULL, 6 OID, 64 IpAddress, 65 Counter32,
-/// 66 Gauge32, 67 TimeTicks, 68 Opaque, 70 Counter64), with `x` when VALUE is hex and `e` when it has backslash escapes.
+/// TYPE is the number of the ASN.1 type (2 INTEGER, 4 OCTET STRING, 5 NULL, 6 OID, 64 `IpAddress`, 65 Counter32,
+/// 66 Gauge32, 67 `TimeTicks`, 68 Opaque, 70 Counter64), with `x` when VALUE is hex and `e` when it has backslash escapes.
 /// Other text is ISO 8859-1.
 #[derive(Debug, Clone, Default)]
 pub struct Recording {

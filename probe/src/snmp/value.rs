@@ -15,7 +15,7 @@ pub enum Value {
     Oid(Oid),
     IpAddress(Ipv4Addr),
     Counter32(u32),
-    /// Gauge32, Unsigned32 and the old UInteger32.
+    /// Gauge32, Unsigned32 and the old `UInteger32`.
     Gauge32(u32),
     /// Hundredths of a second.
     TimeTicks(u32),
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn a_varbind_is_small() {
-        assert_eq!(size_of::<Value>(), 24);
-        assert_eq!(size_of::<VarBind>(), 48);
+        assert_eq!(size_of::<Value>(), 32);
+        assert_eq!(size_of::<VarBind>(), 56);
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl Call<'_> {
         let peer = std::sync::Arc::clone(&self.peer);
         let _one = self.one_walk(&peer.walks).await?;
         let mut cursors = vec![Cursor::new(root, None)];
-        let cut = self.run(&mut cursors, &mut Vec::new()).await;
+        let cut = self.run(&mut cursors, &mut []).await;
         let mut varbinds = cursors.pop().map(|cursor| cursor.cells).unwrap_or_default();
         if varbinds.is_empty() {
             match cut {
@@ -214,7 +214,7 @@ impl Call<'_> {
     }
 
     /// Reads on all columns until each is done; says what cut it short.
-    async fn run(&mut self, cursors: &mut [Cursor], riders: &mut Vec<Rider>) -> Option<WalkError> {
+    async fn run(&mut self, cursors: &mut [Cursor], riders: &mut [Rider]) -> Option<WalkError> {
         let mut cut = None;
         let mut by_next = self.version() == Version::V1;
         loop {
