@@ -110,6 +110,7 @@ scripts() {
   # Offline, it reads the unit alone; the program's path need not exist.
   if command -v systemd-analyze >/dev/null; then
     for script in examples/systemd/*.service; do
+      # shellcheck disable=SC2016 # the inner shell's "$1"
       step "exposure-$(basename "$script")" 1m bash -o pipefail -c \
         'systemd-analyze security --no-pager --offline=true --threshold=15 "$1" | sed -n "\$p"' exposure "$script"
       count_one
