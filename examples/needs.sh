@@ -3,7 +3,7 @@
 # Sourced by examples/demo.sh, examples/build-static.sh and tests/run.sh; it starts nothing by itself.
 
 farwatch_cache=${XDG_CACHE_HOME:-$HOME/.cache}/farwatch
-node_wanted=20
+node_wanted=20.19
 missing=()
 
 say() { printf '%s\n' "$*"; }
