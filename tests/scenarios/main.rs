@@ -3,5 +3,6 @@
 mod first_light;
 mod hostile;
 mod kills;
+mod notify;
 mod outages;
 mod trust;
