@@ -5,4 +5,5 @@ mod hostile;
 mod kills;
 mod notify;
 mod outages;
+mod snmpd;
 mod trust;
