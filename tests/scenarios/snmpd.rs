@@ -25,7 +25,7 @@ fn snmpd(dir: &Path, address: &str, port: u16, name: &str, lines: &str) -> Optio
         &conf,
         format!("sysName {name}\nsysLocation rack 1\n{lines}\n"),
     )
-    .unwrap();
+    .expect("a file in a folder of our own");
     let program = ["/usr/sbin/snmpd", "/usr/local/sbin/snmpd"]
         .into_iter()
         .find(|path| Path::new(path).exists())?;
