@@ -84,7 +84,7 @@ is_static() {
 }
 
 main() {
-  need cc gcc libc6-dev
+  need cc gcc libc6-dev || true
   need_rust 1.95
   [[ " ${packages[*]} " == *" farwatch-central "* ]] && need_node
   all_there
