@@ -85,7 +85,7 @@ pub struct HelloAnswer {
     pub committed: Vec<LaneCommitted>,
     /// Layouts that committed but undecoded batches name.
     pub want_layouts: Vec<WantedLayout>,
-    /// The newest slot or event committed from this probe, ever; 0 before the first. A probe without a store starts its `probe_off` gap here.
+    /// Until when the samples of this probe are committed without a hole; 0 before the first. A probe whose store is younger starts its `probe_off` gap here.
     pub newest_committed: Timestamp,
     /// The highest device number that Central knows of this probe; a probe never mints one at or below it.
     pub highest_device_no: u32,
