@@ -34,6 +34,8 @@ pub mod progress;
 pub mod receiver;
 pub mod sender;
 pub mod seqs;
+#[cfg(test)]
+mod simulation;
 
 pub use progress::{Admit, Progress};
 pub use receiver::Receiver;
