@@ -165,7 +165,7 @@ is_noticed! {
     a_watermark_that_is_believed_is_noticed: believe_watermarks within 5_000,
     a_restored_central_that_is_not_refilled_is_noticed: forget_lacking within 2_000,
     late_data_that_sets_a_state_is_noticed: late_sets_state within 500,
-    a_superseded_session_that_sets_a_state_is_noticed: zombies_speak within 20_000,
+    a_hello_answered_before_the_last_session_is_done_is_noticed: race_of_sessions within 20_000,
     a_start_without_a_gap_is_noticed: no_start_gap within 500,
     a_poisoned_batch_that_is_never_set_aside_is_noticed: never_quarantine within 500,
 }

@@ -65,7 +65,17 @@ impl File {
                 .map(|(_, content)| content.slot)
                 .max();
             let older = || newest.range(..epoch).map(|(_, slot)| *slot).max();
-            complete = complete.min(below.or_else(older).unwrap_or(0));
+            // With nothing before it, the lowest range is where knowledge begins.
+            let first = || {
+                let range = progress.ranges().first()?;
+                self.shown
+                    .range((probe, key(range.0))..=(probe, key(range.1)))
+                    .map(|(_, content)| content.slot)
+                    .max()
+            };
+            if let Some(slot) = below.or_else(older).or_else(first) {
+                complete = complete.min(slot);
+            }
         }
         complete
     }
@@ -145,6 +155,11 @@ impl Session {
         }
     }
 
+    /// Whether the next step is the answer to the hello.
+    pub(super) fn is_to_answer(&self) -> bool {
+        matches!(self.ops.front(), Some(Op::Answer(_)))
+    }
+
     pub(super) fn has_work(&self) -> bool {
         !self.ops.is_empty() || !self.inbox.is_empty()
     }
@@ -194,12 +209,10 @@ impl Files {
             Op::Confirm(parts, state) => {
                 let row = self.events.leases.entry(probe).or_default();
                 assert!(!parts.is_empty());
-                if row.offered == session.receiver.lease() || rules.zombies_speak {
-                    row.confirmed = row.confirmed.max(session.receiver.lease());
-                    self.events.state.insert(probe, state);
-                    session.receiver.confirmed();
-                    session.confirmed = true;
-                }
+                row.confirmed = row.confirmed.max(session.receiver.lease());
+                self.events.state.insert(probe, state);
+                session.receiver.confirmed();
+                session.confirmed = true;
                 Vec::new()
             }
             Op::Drop(dropped) => {
@@ -230,8 +243,7 @@ impl Files {
                 Vec::new()
             }
             Op::Commit(stream, batches) => {
-                let (decided, apart) =
-                    self.commit((probe, session.receiver.lease()), batches, rules);
+                let (decided, apart) = self.commit(probe, batches, rules);
                 if rules.ack_before_commit {
                     return Vec::new();
                 }
@@ -281,11 +293,7 @@ impl Files {
         if rules.ack_before_commit {
             // Pretend: everything is done already.
             let mut pretended = self.clone();
-            let (decided, _) = pretended.commit(
-                (session.probe, session.receiver.lease()),
-                group.clone(),
-                rules,
-            );
+            let (decided, _) = pretended.commit(session.probe, group.clone(), rules);
             session.ops.push_back(Op::Ack(stream, decided));
         }
         session.ops.push_back(Op::Commit(stream, group));
@@ -293,7 +301,7 @@ impl Files {
 
     fn commit(
         &mut self,
-        (probe, lease): (usize, u64),
+        probe: usize,
         batches: Vec<(Batch, BatchStep)>,
         rules: &Rules,
     ) -> (Vec<Decided>, Vec<(BatchKey, Content)>) {
@@ -304,9 +312,6 @@ impl Files {
             let live = matches!(step, BatchStep::Commit { live: true, .. });
             let layout = (probe, Epoch(Content::of(&batch.body).number));
             let decodable = self.samples.layouts.contains(&layout);
-            // A session that was superseded meanwhile says nothing about now.
-            let newest = self.events.leases.get(&probe).map(|row| row.offered);
-            let live = live && (newest == Some(lease) || rules.zombies_speak);
             let file = self.of(lane);
             let progress = file.lanes.entry((probe, lane, batch.epoch)).or_default();
             let key = BatchKey {

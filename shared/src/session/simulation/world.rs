@@ -31,7 +31,7 @@ pub(super) struct Rules {
     pub(super) believe_watermarks: bool,
     pub(super) forget_lacking: bool,
     pub(super) late_sets_state: bool,
-    pub(super) zombies_speak: bool,
+    pub(super) race_of_sessions: bool,
     pub(super) no_start_gap: bool,
     pub(super) never_quarantine: bool,
     pub(super) max_ranges: usize,
@@ -49,7 +49,7 @@ impl Default for Rules {
             believe_watermarks: false,
             forget_lacking: false,
             late_sets_state: false,
-            zombies_speak: false,
+            race_of_sessions: false,
             no_start_gap: false,
             never_quarantine: false,
             max_ranges: MAX_RANGES,
@@ -199,6 +199,8 @@ pub(super) struct World {
     vm_copies: Vec<(usize, Spool, Process)>,
     /// States may go back in these: a clone, a rollback, a restored Central.
     pub(super) states_may_regress: bool,
+    /// No new samples: the last words are being delivered.
+    quiet: bool,
     log: Option<Vec<String>>,
 }
 
@@ -232,6 +234,7 @@ impl World {
             spool_copies: Vec::new(),
             vm_copies: Vec::new(),
             states_may_regress: weather.clones || weather.rollbacks || weather.restores,
+            quiet: false,
             log: logged.then(Vec::new),
             weather,
         };
@@ -333,7 +336,7 @@ impl World {
         let Some(process) = &mut prober.process else {
             return;
         };
-        if slot <= process.last_slot {
+        if slot <= process.last_slot || self.quiet {
             return;
         }
         let first = process.last_slot + 1;
@@ -885,6 +888,16 @@ impl World {
             return;
         };
         if let Some(session) = &mut conn.session {
+            // The hello is answered when the jobs of earlier sessions are done.
+            if session.is_to_answer()
+                && !self.rules.race_of_sessions
+                && self
+                    .zombies
+                    .iter()
+                    .any(|zombie| zombie.probe == session.probe)
+            {
+                return;
+            }
             for (stream, down) in self.files.step(session, self.now, &self.rules) {
                 conn.down[stream as usize].push_back(down);
             }
@@ -1119,7 +1132,7 @@ impl World {
         for round in 0..rounds {
             for holders in probes.values() {
                 for (n, at) in holders.iter().enumerate() {
-                    if n == round {
+                    if n == round || holders.len() == 1 {
                         self.probers[*at].up_at = 0;
                     } else if n > round || holders.len() > 1 {
                         self.lose_connection(*at);
@@ -1130,7 +1143,7 @@ impl World {
             }
             let ats: Vec<usize> = probes
                 .values()
-                .filter_map(|holders| holders.get(round))
+                .filter_map(|holders| holders.get(if holders.len() == 1 { 0 } else { round }))
                 .copied()
                 .collect();
             self.drain(&ats)?;
@@ -1141,9 +1154,9 @@ impl World {
     fn drain(&mut self, ats: &[usize]) -> Result<(), String> {
         let mut idle = 0;
         for turn in 0..6_000u64 {
+            self.quiet = turn > 200;
             let mut moved = false;
             if turn % 16 == 0 {
-                // Time passes, but the last words are said without new ones.
                 self.advance(if turn < 2_000 { 700 } else { 5_000 });
             }
             for at in ats {
@@ -1161,7 +1174,7 @@ impl World {
             moved |= !ats.iter().all(|at| self.is_drained(*at));
             idle = if moved { 0 } else { idle + 1 };
             self.check_always()?;
-            if idle > 40 && turn > 64 {
+            if idle > 24 && self.quiet {
                 return Ok(());
             }
         }
@@ -1181,13 +1194,9 @@ impl World {
         let Some(process) = &prober.process else {
             return false;
         };
-        // New samples keep coming; what is older than two slots must have gone.
-        let settled = prober
-            .spool
-            .rows
-            .values()
-            .all(|row| row.acked_ms.is_some() || row.order + 3 > prober.spool.appended);
+        let settled = prober.spool.rows.values().all(|row| row.acked_ms.is_some());
         process.conn.is_some()
+            && process.ops.is_empty()
             && process.sender.is_open()
             && settled
             && prober.spool.dropped.is_empty()
