@@ -136,7 +136,7 @@ impl Inner {
         self.mark_finished(probe)
     }
 
-    fn freeze(&self, probe: ProbeId, hour: i64) -> Option<Arc<Rows>> {
+    pub(super) fn freeze(&self, probe: ProbeId, hour: i64) -> Option<Arc<Rows>> {
         let mut state = self.state_mut();
         let entry = state.probes.get_mut(&probe)?.hours.get_mut(&hour)?;
         if entry.frozen.is_none() {
@@ -149,7 +149,12 @@ impl Inner {
     }
 
     /// Merges rows into an hour of a day file, in one transaction.
-    fn write_day(&self, probe: ProbeId, hour: i64, rows: &Rows) -> Result<(), ReadError> {
+    pub(super) fn write_day(
+        &self,
+        probe: ProbeId,
+        hour: i64,
+        rows: &Rows,
+    ) -> Result<(), ReadError> {
         let mut connection = self.days.writer(day_of(hour))?;
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut batches = days::sealed(&tx, probe, hour)?.unwrap_or_default();
