@@ -137,7 +137,9 @@ fn one(shape: Shape, devices: u32, hours: u32) {
     inner.seal_pass(Pass::Due).unwrap();
     let bytes: u64 = std::fs::read_dir(dir.path().join("days"))
         .unwrap()
-        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".db"))
+        .map(|entry| entry.metadata().unwrap().len())
         .sum();
     let chunks: u64 = inner
         .days
