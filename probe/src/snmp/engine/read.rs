@@ -285,14 +285,20 @@ impl Call<'_> {
                 {
                     // too much for it, or is it gone?
                     let first = request.names[0].clone();
-                    if error.is_silence()
-                        && (!self.peer.has_answered() || !self.is_alive(&first).await)
-                    {
+                    let may_ask = self.peer.has_answered() || self.limits.attempts > 1;
+                    if error.is_silence() && !(may_ask && self.is_alive(&first).await) {
                         return Some(self.cut_by(error));
                     }
-                    self.peer.learned().bulk.shrink(asked);
-                    if by_next {
-                        self.peer.learned().get.shrink(asked);
+                    let mut learned = self.peer.learned();
+                    let size = if by_next {
+                        &mut learned.get
+                    } else {
+                        &mut learned.bulk
+                    };
+                    if error.is_silence() {
+                        size.shrink_after_silence(asked);
+                    } else {
+                        size.shrink(asked);
                     }
                     continue;
                 }
@@ -347,10 +353,13 @@ impl Call<'_> {
             // how v1 says that nothing follows
             (ErrorStatus::NoSuchName, Some(at)) if *by_next => cursors[at].done = true,
             _ if asked > 1 => {
-                self.peer.learned().bulk.shrink(asked);
-                if *by_next {
-                    self.peer.learned().get.shrink(asked);
-                }
+                let mut learned = self.peer.learned();
+                let size = if *by_next {
+                    &mut learned.get
+                } else {
+                    &mut learned.bulk
+                };
+                size.shrink(asked);
             }
             _ if !*by_next => *by_next = true,
             (ErrorStatus::NoSuchName | ErrorStatus::NoError, _) => cursors[group[0]].done = true,

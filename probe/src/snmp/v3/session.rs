@@ -66,6 +66,11 @@ impl Session {
         &self.engine_id
     }
 
+    #[cfg(test)]
+    pub(crate) const fn auth_key(&self) -> Option<&Secret> {
+        self.auth_key.as_ref()
+    }
+
     pub(crate) const fn user(&self) -> &V3User {
         &self.user
     }
