@@ -17,7 +17,7 @@ use crate::snmp::{
     pdu::{Answer, ErrorStatus, PduKind},
     v3::{
         clock::Stamp,
-        message::{Draft, Message, flag},
+        message::{Message, flag},
         session::Session,
     },
 };
@@ -76,29 +76,6 @@ impl Authority {
         writer.wrap(tag::SEQUENCE, 0);
         self.session
             .seal_as(msg_id, flags, self.stamp, &writer.finish())
-    }
-}
-
-impl Session {
-    /// What the other side would send: `scoped` in the clear, signed with this session's key when `flags` say so.
-    fn seal_as(&self, msg_id: i32, flags: u8, stamp: Stamp, scoped: &[u8]) -> Vec<u8> {
-        let signed = flags & flag::AUTH != 0;
-        let protocol = self.user().auth_protocol().unwrap();
-        let draft = Draft {
-            msg_id,
-            flags,
-            engine_id: self.engine_id(),
-            stamp,
-            user_name: self.user().name().as_bytes(),
-            digest_octets: if signed { protocol.digest_octets() } else { 0 },
-            salt: &[],
-        };
-        let (mut message, at) = draft.write(scoped);
-        if signed {
-            let digest = protocol.digest(self.auth_key().unwrap(), &[&message]);
-            message[at..at + digest.as_slice().len()].copy_from_slice(digest.as_slice());
-        }
-        message
     }
 }
 
