@@ -139,7 +139,7 @@ async fn forged_answers_are_dropped_and_counted_and_the_true_one_is_taken() {
     let agent = Agent::start(move |asked| {
         let mut forged = asked.answer(&device);
         forged.varbinds[0].value = Value::octets("forged");
-        let from_elsewhere = Sent::from(asked.seal(&forged)).from_elsewhere();
+        let from_elsewhere = Sent::from(asked.seal(&forged)).elsewhere();
         let other_id = asked.seal(&super::super::pdu::Answer {
             request_id: asked.id ^ 1,
             ..forged.clone()

@@ -53,7 +53,7 @@ impl Sent {
         Self { after, ..self }
     }
 
-    pub(super) fn from_elsewhere(self) -> Self {
+    pub(super) fn elsewhere(self) -> Self {
         Self {
             from_elsewhere: true,
             ..self
