@@ -430,7 +430,7 @@ function options(
         font: theme.font,
         size: AXIS_LEFT,
         gap: 6,
-        space: 34,
+        space: 28,
         grid: { stroke: theme.grid, width: 1 },
         ticks: { show: false },
         values: (_u, splits) => {
@@ -512,7 +512,8 @@ function label(
 ): void {
   ctx.save();
   ctx.font = theme.font.replace('11px', `${11 * ratio}px`);
-  const text = [long, short].find((candidate) => ctx.measureText(candidate).width + 8 * ratio < right - left);
+  const text =
+    ctx.measureText(long).width + 8 * ratio < right - left ? long : right - left > 10 * ratio ? short : '';
   if (text) {
     ctx.textAlign = 'center';
     ctx.lineWidth = 5 * ratio;

@@ -328,7 +328,7 @@ function WorstLatency({ scope }: { scope: Scope }) {
                         </Link>
                       </td>
                       <td className="t2 max" title={`${item.customer_name} / ${item.site_name}`}>
-                        {item.customer_name}
+                        {shortName(item.customer_name)}
                       </td>
                       <td>
                         <Spark
@@ -351,6 +351,11 @@ function WorstLatency({ scope }: { scope: Scope }) {
       </Loaded>
     </Panel>
   );
+}
+
+/** A customer in a narrow column: its first word, the whole on hover. */
+function shortName(name: string): string {
+  return name.length <= 14 ? name : (name.split(' ')[0] ?? name);
 }
 
 interface Talker {
@@ -418,7 +423,7 @@ function TopTalkers({ scope }: { scope: Scope }) {
                           <bdi>{name}</bdi>
                         </Link>
                       </td>
-                      <td className="t2 hide-s">{item.customer_name.split(' ')[0]}</td>
+                      <td className="t2 hide-s">{shortName(item.customer_name)}</td>
                       <td style={{ width: 72 }}>
                         <Bars into={a?.utilisation_ratio ?? null} out={b?.utilisation_ratio ?? null} />
                       </td>

@@ -85,6 +85,7 @@ export function DataTable<T>(props: Props<T>) {
     props;
   const body = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(1200);
+  const [gutter, setGutter] = useState(0);
   const [active, setActive] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const wantFocus = useRef(false);
@@ -94,6 +95,7 @@ export function DataTable<T>(props: Props<T>) {
     if (!element) return;
     const observer = new ResizeObserver(([entry]) => {
       if (entry) setWidth(entry.contentRect.width);
+      setGutter(element.offsetWidth - element.clientWidth);
     });
     observer.observe(element);
     return () => observer.disconnect();
@@ -230,7 +232,7 @@ export function DataTable<T>(props: Props<T>) {
         className="vt-head"
         role="row"
         aria-rowindex={1}
-        style={{ gridTemplateColumns: template }}
+        style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
         tabIndex={-1}
       >
         {table.getFlatHeaders().map((header, i) => {
