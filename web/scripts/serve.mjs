@@ -47,11 +47,16 @@ export function serve(folder, port = 0) {
     }
   });
   return new Promise((done) => {
-    server.listen(port, '127.0.0.1', () => done({ url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() }));
+    server.listen(port, '127.0.0.1', () =>
+      done({ url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() }),
+    );
   });
 }
 
 if (process.argv[1] === new URL(import.meta.url).pathname) {
-  const { url } = await serve(process.argv[2] ?? 'node_modules/.cache/mock-dist', Number(process.argv[3] ?? 0));
+  const { url } = await serve(
+    process.argv[2] ?? 'node_modules/.cache/mock-dist',
+    Number(process.argv[3] ?? 0),
+  );
   console.log(url);
 }

@@ -45,6 +45,7 @@ const NAME: Column<DeviceRow> = {
   share: 0.9,
   priority: 0,
   className: 'nm',
+  roomFor: (device) => device.name,
   compare: (a, b) => natural(a.name, b.name),
   cell: (device) => (
     <span className="nm">

@@ -27,7 +27,16 @@ import { useMayNot } from '../components/session';
 import { ZoneContext } from '../components/zone';
 import { natural } from '../lib/natural';
 import { STATE_WORD } from '../lib/state';
-import { absolute, ageSeconds, clock, clockOrDay, clockSeconds, duration, durationExact, safeZone } from '../lib/time';
+import {
+  absolute,
+  ageSeconds,
+  clock,
+  clockOrDay,
+  clockSeconds,
+  duration,
+  durationExact,
+  safeZone,
+} from '../lib/time';
 import { count, milliseconds, percent, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Failed, Loaded, Skeleton } from '../ui/Feedback';
@@ -225,7 +234,7 @@ function DeviceView({ device }: { device: Device }) {
             ]}
           />
         </div>
-        <div className={stale ? 'dev is-stale' : 'dev'}>
+        <div className={stale ? 'dev old' : 'dev'}>
           <div className="stack">
             <Identity device={device} zone={zone} />
             <Neighbours device={device} />

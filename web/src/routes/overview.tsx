@@ -45,9 +45,15 @@ export function OverviewPage() {
         </h1>
       </div>
       <div className="stack">
-        <Loaded query={overview} what="The overview" rows={3}>
-          {(all) => <CountBar overview={all} />}
-        </Loaded>
+        {data ? (
+          <CountBar overview={data} />
+        ) : (
+          <Panel label="Devices by state">
+            <Loaded query={overview} what="The overview" rows={3}>
+              {() => null}
+            </Loaded>
+          </Panel>
+        )}
         {data && data.customers_total === 0 ? (
           <FirstSteps />
         ) : (

@@ -27,6 +27,8 @@ export interface Column<T> {
   min: number;
   share?: number;
   right?: boolean;
+  /** Text whose length the column makes room for, within reason: names are cut last. */
+  roomFor?: (row: T) => string;
   /** Columns with the highest number go first when there is no room; 0 stays. */
   priority: number;
   className?: string;
@@ -69,6 +71,16 @@ export function fitting<T>(columns: readonly Column<T>[], width: number): Column
   return kept;
 }
 
+const MAX_ROOM = 216;
+
+/** Width (px) that nineteen of twenty of the texts need with their glyph; a single long one widens nothing. */
+export function roomNeeded(texts: readonly string[]): number {
+  if (texts.length === 0) return 0;
+  const lengths = texts.map((text) => text.length).sort((a, b) => a - b);
+  const most = lengths[Math.min(lengths.length - 1, Math.ceil(lengths.length * 0.95) - 1)] ?? 0;
+  return Math.min(MAX_ROOM, Math.ceil(most * 7.2) + 24);
+}
+
 export function parseSort(sort: string | undefined): SortingState {
   return (sort ?? '')
     .split(',')
@@ -101,14 +113,19 @@ export function DataTable<T>(props: Props<T>) {
     return () => observer.disconnect();
   }, []);
 
-  const shown = useMemo(
-    () =>
-      fitting(
-        columns.filter((column) => !hidden?.includes(column.id)),
-        width,
-      ),
-    [columns, hidden, width],
+  const room = useMemo(
+    () => columns.map((column) => (column.roomFor ? roomNeeded(rows.map(column.roomFor)) : 0)),
+    [columns, rows],
   );
+  const rooms = room.join();
+  const shown = useMemo(() => {
+    const needs = rooms.split(',').map(Number);
+    const wide = columns.map((column, i) => ({ ...column, min: Math.max(column.min, needs[i] ?? 0) }));
+    return fitting(
+      wide.filter((column) => !hidden?.includes(column.id)),
+      width,
+    );
+  }, [columns, rooms, hidden, width]);
   const sorting = useMemo(
     () => parseSort(sort).filter(({ id }) => columns.some((column) => column.id === id && column.compare)),
     [sort, columns],
