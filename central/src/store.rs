@@ -11,6 +11,7 @@ pub mod customers;
 pub mod devices;
 pub mod events;
 pub mod filter;
+pub mod inbound;
 pub mod incidents;
 pub mod interfaces;
 pub mod overview;

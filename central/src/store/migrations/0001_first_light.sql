@@ -235,11 +235,21 @@ CREATE TABLE device_states (
     PRIMARY KEY (device_id, from_ms)
 ) STRICT, WITHOUT ROWID;
 
+-- State of a device whose record has not arrived yet (JSON of DeviceNow).
+CREATE TABLE orphan_states (
+    probe_id    BLOB    NOT NULL REFERENCES probes (id) ON DELETE CASCADE,
+    device_no   INTEGER NOT NULL,
+    state       TEXT    NOT NULL,
+    PRIMARY KEY (probe_id, device_no)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE events (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     customer_id  BLOB    NOT NULL REFERENCES customers (id) ON DELETE CASCADE,
     site_id      BLOB    NOT NULL,
     probe_id     BLOB,
+    -- The probe's number; it finds its device when the device's record arrives after the event.
+    device_no    INTEGER NOT NULL DEFAULT 0,
     device_id    BLOB,
     interface_id BLOB,
     at_ms        INTEGER NOT NULL,
@@ -254,6 +264,7 @@ CREATE TABLE events (
 CREATE INDEX events_by_device ON events (device_id, at_ms DESC);
 CREATE INDEX events_by_customer ON events (customer_id, at_ms DESC);
 CREATE INDEX events_by_time ON events (at_ms);
+CREATE INDEX events_without_device ON events (probe_id, device_no) WHERE device_id IS NULL AND device_no > 0;
 
 CREATE TABLE addresses (
     probe_id    BLOB    NOT NULL REFERENCES probes (id) ON DELETE CASCADE,

@@ -1,0 +1,1 @@
+//! Both programs, real sockets, a pretend site: what a customer's network would see.
