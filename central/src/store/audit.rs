@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::filter::Filter;
 use super::page::{Page, PageQuery};
-use super::value::{Id, Time};
+use super::value::{Id, Time, count};
 use crate::scope::Scope;
 
 /// One thing that somebody did.
@@ -44,18 +44,16 @@ pub struct Act<'a> {
     /// `customer`.
     pub object_kind: &'static str,
     /// Which one.
-    pub object_id: &'a dyn std::fmt::Display,
+    pub object_id: &'a dyn AsText,
     /// Whose it is.
     pub customer: Option<CustomerId>,
     /// What changes; never a secret.
     pub detail: serde_json::Value,
 }
 
-impl std::fmt::Debug for dyn std::fmt::Display + '_ {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        std::fmt::Display::fmt(self, f)
-    }
-}
+/// An object's id, whatever its type.
+pub trait AsText: std::fmt::Display + std::fmt::Debug {}
+impl<T: std::fmt::Display + std::fmt::Debug> AsText for T {}
 
 /// Writes what `scope` is about to do. Call it before the act, in the same job.
 ///
@@ -110,7 +108,7 @@ pub fn list(
     let total = c.query_row(
         &filter.sql("SELECT count(*) FROM audit", ""),
         filter.values().as_slice(),
-        |row| row.get(0),
+        |row| count(row, 0),
     )?;
     filter.and_if("id < ?", query.after::<i64>());
     filter.and_plain("TRUE");

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use super::value::{Id, Time, words};
 use super::{Outcome, Refused, audit, customers, found};
+use crate::incident::notify::{self, Secrets};
 use crate::scope::Scope;
 use crate::vault::{Place, Sealed, Vault};
 
@@ -45,9 +46,9 @@ pub struct EmailSettings {
     pub port: u16,
     /// How the connection is protected.
     pub security: MailSecurity,
-    /// Signs in with this name and the channel's secret; `null` does not.
-    #[schema(required)]
-    pub user_name: Option<String>,
+    /// Signs in with this name and the channel's secret; empty does not.
+    #[serde(default)]
+    pub user_name: String,
     /// Sender.
     pub from: String,
     /// Who gets it.
@@ -299,6 +300,14 @@ pub fn delete(
     Ok(Ok(()))
 }
 
+/// Somebody sends a test.
+///
+/// # Errors
+/// SQLite's.
+pub fn audit_test(c: &Connection, scope: &Scope, now: Timestamp, id: ChannelId) -> rusqlite::Result<()> {
+    audit::write(c, scope, now, &act("channel.test", &id, scope.customer(), json!({})))
+}
+
 /// How a delivery went.
 ///
 /// # Errors
@@ -317,34 +326,48 @@ pub fn put_result(
     Ok(())
 }
 
-/// Opens the secret, for whoever delivers. `None` when there is none, or when it does not open any more.
+/// Opens a channel's secret, for `incident::notify`.
+impl Secrets for Vault {
+    fn open_channel(
+        &self,
+        channel: ChannelId,
+        key_id: &str,
+        sealed: &[u8],
+    ) -> Result<String, String> {
+        let sealed = Sealed {
+            key_id: key_id.to_owned(),
+            bytes: sealed.to_vec(),
+        };
+        let plain = self
+            .unseal(place(channel), &sealed)
+            .map_err(|error| format!("the channel's secret does not open ({error}): enter it again"))?;
+        String::from_utf8(plain.to_vec()).map_err(|_| "the channel's secret is not text".to_owned())
+    }
+}
+
+/// A channel with its sealed secret, as the outbox reads it, for a test delivery.
 ///
 /// # Errors
 /// SQLite's.
-pub fn secret(
+pub fn deliverable(
     c: &Connection,
-    vault: &Vault,
+    scope: &Scope,
     id: ChannelId,
-) -> rusqlite::Result<Option<Zeroizing<String>>> {
-    let sealed: Option<(Option<String>, Option<Vec<u8>>)> = c
-        .query_row(
-            "SELECT key_id, sealed FROM channels WHERE id = ?1",
-            [id],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-        .optional()?;
-    let Some((Some(key_id), Some(bytes))) = sealed else {
-        return Ok(None);
-    };
-    let opened = vault.unseal(place(id), &Sealed { key_id, bytes });
-    match opened.map(|plain| String::from_utf8(plain.to_vec())) {
-        Ok(Ok(text)) => Ok(Some(Zeroizing::new(text))),
-        Ok(Err(_)) => Ok(None),
-        Err(error) => {
-            tracing::error!(channel.id = %id, %error, "a channel's secret does not open; enter it again");
-            Ok(None)
-        }
-    }
+) -> rusqlite::Result<Option<notify::Channel>> {
+    c.prepare_cached(
+        "SELECT id, name, kind, settings, key_id, sealed FROM channels WHERE id = ?1 AND (?2 IS NULL OR customer_id = ?2)",
+    )?
+    .query_row((id, scope.customer()), |row| {
+        Ok(notify::Channel {
+            id: row.get(0)?,
+            name: row.get(1)?,
+            kind: row.get(2)?,
+            settings: row.get(3)?,
+            key_id: row.get(4)?,
+            sealed: row.get(5)?,
+        })
+    })
+    .optional()
 }
 
 fn put_secret(

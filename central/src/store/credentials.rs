@@ -8,7 +8,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::value::{Id, Time, words};
+use super::value::{Id, Time, count, words};
 use super::{Outcome, Refused, audit, customers, found, sites};
 use crate::scope::Scope;
 use crate::vault::{OpenError, Place, Sealed, Vault};
@@ -236,7 +236,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Credential> {
             || priv_protocol == Some(PrivProtocol::Des),
         created_at: row.get(10)?,
         updated_at: row.get(11)?,
-        used_by_sites: row.get(12)?,
+        used_by_sites: count(row, 12)?,
     })
 }
 

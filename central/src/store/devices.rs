@@ -13,8 +13,10 @@ use utoipa::ToSchema;
 
 use super::filter::Filter;
 use super::presence::DevicePresence;
-use super::value::{Id, State, Time};
+use super::value::{Id, State, Time, count};
 use super::{Outcome, audit, found, strips};
+use crate::incident::rules;
+use crate::live::{Change, Effects};
 use crate::scope::Scope;
 
 /// One device in a list.
@@ -191,10 +193,10 @@ impl Names {
     /// # Errors
     /// SQLite's.
     pub fn read(c: &Connection) -> rusqlite::Result<Self> {
-        fn map<K: rusqlite::types::FromSql + Eq + std::hash::Hash, V: rusqlite::types::FromSql>(
+        fn map<K: rusqlite::types::FromSql + Eq + std::hash::Hash>(
             c: &Connection,
             sql: &str,
-        ) -> rusqlite::Result<HashMap<K, V>> {
+        ) -> rusqlite::Result<HashMap<K, String>> {
             c.prepare_cached(sql)?
                 .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
                 .collect()
@@ -202,7 +204,10 @@ impl Names {
         Ok(Self {
             customers: map(c, "SELECT id, name FROM customers")?,
             sites: map(c, "SELECT id, name FROM sites")?,
-            interfaces: map(c, "SELECT device_id, interfaces FROM interface_counts")?,
+            interfaces: c
+                .prepare_cached("SELECT device_id, interfaces FROM interface_counts")?
+                .query_map([], |row| Ok((row.get(0)?, count(row, 1)?)))?
+                .collect::<rusqlite::Result<_>>()?,
         })
     }
 
@@ -417,7 +422,7 @@ pub fn update(
     now: Timestamp,
     id: DeviceId,
     change: &DeviceChange,
-) -> rusqlite::Result<Outcome<()>> {
+) -> rusqlite::Result<Outcome<Effects>> {
     let device = found!(get(c, scope, id)?);
     let muted = change.muted_until.map(|until| until.map(|at| at.to_string()));
     let detail = json!({ "display_name": change.display_name, "note": change.note, "muted_until": muted });
@@ -431,8 +436,13 @@ pub fn update(
     if let Some(until) = change.muted_until {
         c.execute("UPDATE devices SET muted_until_ms = ?2 WHERE id = ?1", (id, until))?;
     }
-    Ok(Ok(()))
+    let mut effects = Effects::new(device.customer, device.site);
+    effects.push(Change::Device { device: id });
+    Ok(Ok(effects))
 }
+
+/// Where the probes are to be told, and what to publish.
+pub type Forgotten = (Vec<(ProbeId, DeviceNo)>, Effects);
 
 /// Forgets one: it leaves every list, its probes are told, its open incident ends. Its history stays until it is too old.
 ///
@@ -443,7 +453,7 @@ pub fn forget(
     scope: &Scope,
     now: Timestamp,
     id: DeviceId,
-) -> rusqlite::Result<Outcome<Vec<(ProbeId, DeviceNo)>>> {
+) -> rusqlite::Result<Outcome<Forgotten>> {
     let device = found!(get(c, scope, id)?);
     let sources = found!(sources(c, scope, id)?);
     let detail = json!({ "address": device.record.address });
@@ -453,12 +463,11 @@ pub fn forget(
         "DELETE FROM added_addresses WHERE site_id = ?1 AND address = ?2",
         (device.site, &device.record.address),
     )?;
-    c.execute(
-        "UPDATE incidents SET resolved_ms = ?2, resolved_by = ?3 WHERE device_id = ?1 AND resolved_ms IS NULL",
-        (id, now, scope.who()),
-    )?;
+    let mut effects = Effects::new(device.customer, device.site);
+    rules::device_is_forgotten(c, id, now, &mut effects)?;
+    effects.push(Change::Device { device: id });
     super::site_config::touch(c, device.site)?;
-    Ok(Ok(sources))
+    Ok(Ok((sources, effects)))
 }
 
 /// `sw2` before `sw10`, whatever the case.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::filter::Filter;
 use super::page::{Page, PageQuery};
-use super::value::{Id, Severity, Time};
+use super::value::{Id, Severity, Time, count};
 use crate::scope::Scope;
 
 /// One thing that happened.
@@ -82,7 +82,7 @@ pub fn list(
     let total = c.query_row(
         &filter.sql("SELECT count(*) FROM events e", ""),
         filter.values().as_slice(),
-        |row| row.get(0),
+        |row| count(row, 0),
     )?;
     let after: Option<(Timestamp, i64)> = query.after();
     filter.and_pair_if("(e.at_ms, e.id) < (?, ?)", after);
@@ -172,14 +172,14 @@ pub fn histogram(
     let mut rows = statement.query(filter.values().as_slice())?;
     while let Some(row) = rows.next()? {
         let bin: i64 = row.get(0)?;
-        let count: u64 = row.get(2)?;
+        let happened = count(row, 2)?;
         let Some(bin) = usize::try_from(bin - first).ok().and_then(|i| bins.get_mut(i)) else {
             continue;
         };
         if row.get(1)? {
-            bin.critical += count;
+            bin.critical += happened;
         } else {
-            bin.warning += count;
+            bin.warning += happened;
         }
     }
     Ok(bins)

@@ -9,8 +9,10 @@ use utoipa::ToSchema;
 
 use super::filter::Filter;
 use super::page::{Page, PageQuery};
-use super::value::{Id, Severity, Time, words};
+use super::value::{Id, Severity, Time, count, words};
 use super::{Outcome, Refused, audit, found};
+use crate::incident::rules;
+use crate::live::{Change, Effects};
 use crate::scope::Scope;
 
 words! {
@@ -153,7 +155,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Incident> {
         acknowledged_at,
         acknowledged_by: row.get(13)?,
         resolved_at,
-        held_back: row.get(15)?,
+        held_back: count(row, 15)?,
         notes: Vec::new(),
         timeline: Vec::new(),
         notifications: Vec::new(),
@@ -207,7 +209,7 @@ pub fn list(
     let total = c.query_row(
         &filter.sql("SELECT count(*) FROM incidents i", ""),
         filter.values().as_slice(),
-        |row| row.get(0),
+        |row| count(row, 0),
     )?;
     filter.and_if("i.id < ?", query.after::<i64>());
     let limit = query.limit();
@@ -289,7 +291,7 @@ pub fn count_active(
            AND (?3 IS NULL OR site_id = ?3)",
     )?
     .query_row((scope.customer(), customer, site), |row| {
-        Ok((row.get(0)?, row.get(1)?))
+        Ok((count(row, 0)?, count(row, 1)?))
     })
 }
 
@@ -304,7 +306,7 @@ pub enum Step {
     Note,
 }
 
-/// Does `step`, with a note where there is one.
+/// Does `step`, with a note where there is one. What it changed is to be published after the commit.
 ///
 /// # Errors
 /// SQLite's.
@@ -315,7 +317,7 @@ pub fn step(
     id: i64,
     step: &Step,
     note: &str,
-) -> rusqlite::Result<Outcome<()>> {
+) -> rusqlite::Result<Outcome<Effects>> {
     let incident = found!(get(c, scope, id)?);
     let (action, kind) = match step {
         Step::Acknowledge => ("incident.acknowledge", "acknowledged"),
@@ -335,6 +337,7 @@ pub fn step(
     if let Some(why) = refused {
         return Ok(Err(Refused::Conflict(why)));
     }
+    let customer = CustomerId::from(incident.customer_id);
     audit::write(
         c,
         scope,
@@ -343,24 +346,31 @@ pub fn step(
             action,
             object_kind: "incident",
             object_id: &id,
-            customer: Some(incident.customer_id.into()),
+            customer: Some(customer),
             detail: json!({ "note": note }),
         },
     )?;
+    let mut effects = Effects::new(customer, incident.site_id.into());
     match step {
-        Step::Acknowledge => c.execute(
-            "UPDATE incidents SET acknowledged_ms = ?2, acknowledged_by = ?3 WHERE id = ?1",
-            (id, now, scope.who()),
-        )?,
-        Step::Resolve => c.execute(
-            "UPDATE incidents SET resolved_ms = ?2, resolved_by = ?3 WHERE id = ?1",
-            (id, now, scope.who()),
-        )?,
-        Step::Note => 0,
-    };
-    c.execute(
-        "INSERT INTO incident_entries (incident_id, at_ms, kind, who, text) VALUES (?1, ?2, ?3, ?4, ?5)",
-        (id, now, kind, scope.who(), note),
-    )?;
-    Ok(Ok(()))
+        Step::Acknowledge => {
+            c.execute(
+                "UPDATE incidents SET acknowledged_ms = ?2, acknowledged_by = ?3 WHERE id = ?1",
+                (id, now, scope.who()),
+            )?;
+            rules::entry(c, id, kind, scope.who(), note, now)?;
+            effects.push(Change::Incident {
+                incident: id,
+                state: "acknowledged",
+            });
+        }
+        Step::Resolve => rules::resolve(c, id, scope.who(), note, now, &mut effects)?,
+        Step::Note => {
+            rules::entry(c, id, kind, scope.who(), note, now)?;
+            effects.push(Change::Incident {
+                incident: id,
+                state: incident.state.as_str(),
+            });
+        }
+    }
+    Ok(Ok(effects))
 }

@@ -4,7 +4,7 @@ use farwatch_shared::id::{DeviceId, InterfaceId, ProbeId};
 use farwatch_shared::model::{DeviceNo, InstanceNo};
 use rusqlite::{Connection, OptionalExtension as _};
 
-use super::value::Time;
+use super::value::{Time, count};
 use crate::scope::Scope;
 
 /// One port, as the tables know it.
@@ -45,7 +45,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Port> {
         alias: row.get(4)?,
         mac: row.get(5)?,
         if_type: row.get(6)?,
-        speed_bps: row.get(7)?,
+        speed_bps: count(row, 7)?,
         admin: row.get(8)?,
         oper: row.get(9)?,
         oper_since: row.get(10)?,
@@ -113,7 +113,7 @@ pub fn of_instance(
          WHERE n.probe_id = ?1 AND n.device_no = ?2 AND n.instance_no = ?3",
     )?
     .query_row((probe, device, instance), |row| {
-        Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        Ok((row.get(0)?, row.get(1)?, count(row, 2)?))
     })
     .optional()
 }

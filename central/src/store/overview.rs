@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use super::devices::{DeviceFilter, Listed, listed};
 use super::presence::{DevicePresence, Heard};
 use super::strips::{Day, DayCache};
-use super::value::{Counts, Id, State, Time};
+use super::value::{Counts, Id, State, Time, count};
 use super::{customers, sites};
 use crate::scope::Scope;
 
@@ -156,7 +156,7 @@ impl Fleet {
         let sums: HashMap<CustomerId, Sum> = self.sums(|device| device.customer);
         let site_counts: HashMap<CustomerId, u64> = c
             .prepare_cached("SELECT customer_id, count(*) FROM sites GROUP BY customer_id")?
-            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([], |row| Ok((row.get(0)?, count(row, 1)?)))?
             .collect::<rusqlite::Result<_>>()?;
         let mut rows: Vec<CustomerRow> = customers::list(c, scope)?
             .into_iter()

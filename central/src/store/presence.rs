@@ -9,8 +9,6 @@ use rusqlite::Connection;
 
 /// After this long without a word from the probe, its devices are `unknown`.
 pub const SILENT_MS: i64 = 60_000;
-/// After this long a probe is marked late.
-pub const LATE_MS: i64 = 30_000;
 
 /// When each probe was last heard. What memory knows (live sessions) is laid over what the table knows.
 #[derive(Clone, Debug, Default)]
@@ -87,7 +85,7 @@ impl DevicePresence {
         if muted_until.is_some_and(|until| until > now) {
             return DeviceState::Maintenance;
         }
-        if now.since(self.heard(device)) > SILENT_MS {
+        if now.since(self.heard(device)) >= SILENT_MS {
             return DeviceState::Unknown;
         }
         said
@@ -111,8 +109,8 @@ mod tests {
             )]),
         };
         let state = |muted, now| presence.state(device, DeviceState::Up, muted, Timestamp(now));
-        assert_eq!(state(None, 160_000), DeviceState::Up);
-        assert_eq!(state(None, 160_001), DeviceState::Unknown);
+        assert_eq!(state(None, 159_999), DeviceState::Up);
+        assert_eq!(state(None, 160_000), DeviceState::Unknown);
         assert_eq!(state(Some(Timestamp(170_000)), 160_001), DeviceState::Maintenance);
         assert_eq!(state(Some(Timestamp(150_000)), 150_000), DeviceState::Up);
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::value::{Id, Severity, Time};
-use super::{Outcome, Refused, audit, found, site_config};
+use super::value::{Severity, Time, count};
+use super::{Outcome, audit, found, site_config};
 use crate::scope::Scope;
 
 /// What a person should know of a probe.
@@ -86,7 +86,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ProbeRow> {
         name: row.get(5)?,
         created: row.get(6)?,
         revoked: row.get(7)?,
-        lease: row.get(8)?,
+        lease: count(row, 8)?,
         epoch: row.get(9)?,
         program: row.get(10)?,
         host_name: row.get(11)?,
@@ -98,7 +98,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ProbeRow> {
         newest: row.get(17)?,
         status: serde_json::from_str(row.get_ref(18)?.as_str()?).ok(),
         notices: super::json(row.get_ref(19)?.as_str()?),
-        devices: row.get(20)?,
+        devices: count(row, 20)?,
     })
 }
 
@@ -149,30 +149,6 @@ pub fn rename(
     c.execute("UPDATE probes SET name = ?2 WHERE id = ?1", (id, name))?;
     site_config::touch(c, probe.site)?;
     Ok(Ok(probe.site))
-}
-
-/// Revokes one for good: from this row on, no handshake of it is accepted.
-///
-/// # Errors
-/// SQLite's.
-pub fn revoke(
-    c: &Connection,
-    scope: &Scope,
-    now: Timestamp,
-    id: ProbeId,
-    reason: &str,
-) -> rusqlite::Result<Outcome<()>> {
-    let probe = found!(get(c, scope, id)?);
-    if probe.revoked.is_some() {
-        return Ok(Err(Refused::Conflict("this probe is already revoked".to_owned())));
-    }
-    let detail = json!({ "name": probe.name, "reason": reason });
-    audit::write(c, scope, now, &act("probe.revoke", &id, probe.customer, detail))?;
-    c.execute(
-        "UPDATE probes SET revoked_ms = ?2, revoked_reason = ?3 WHERE id = ?1",
-        (id, now, reason),
-    )?;
-    Ok(Ok(()))
 }
 
 fn act<'a>(

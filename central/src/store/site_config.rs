@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::value::{Id, Time};
+use super::value::{Id, Time, count};
 use super::{Outcome, Refused, audit, credentials, found, sites};
 use crate::scope::{ProbeScope, Scope};
 use crate::vault::Vault;
@@ -115,7 +115,7 @@ pub fn get(c: &Connection, scope: &Scope, site: SiteId) -> rusqlite::Result<Opti
     .query_row([site], |row| {
         Ok(SiteConfig {
             site_id: row.get(0)?,
-            revision: row.get(1)?,
+            revision: count(row, 1)?,
             settings: super::json(row.get_ref(2)?.as_str()?),
             updated_at: row.get(3)?,
             updated_by: row.get(4)?,
@@ -225,7 +225,7 @@ pub fn put(
     )?;
     c.execute(
         "UPDATE site_configs SET revision = ?2, document = ?3, updated_ms = ?4, updated_by = ?5 WHERE site_id = ?1",
-        (site, revision + 1, super::to_json(settings)?, now, scope.who()),
+        (site, (revision + 1).cast_signed(), super::to_json(settings)?, now, scope.who()),
     )?;
     Ok(Ok(revision + 1))
 }
@@ -326,7 +326,7 @@ pub fn document_for_probe(
     let (revision, document): (u64, String) = c.query_row(
         "SELECT revision, document FROM site_configs WHERE site_id = ?1 AND customer_id = ?2",
         (scope.site(), scope.customer()),
-        |row| Ok((row.get(0)?, row.get(1)?)),
+        |row| Ok((count(row, 0)?, row.get(1)?)),
     )?;
     let settings: SiteSettings = super::json(&document);
     let addresses = c

@@ -5,7 +5,7 @@ use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
 use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::json;
 
-use super::value::Time;
+use super::value::{Time, count};
 use super::{Outcome, Refused, audit, customers, found, site_config};
 use crate::scope::Scope;
 
@@ -43,7 +43,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Site> {
         time_zone: row.get(4)?,
         note: row.get(5)?,
         created_at: row.get(6)?,
-        probes: row.get(7)?,
+        probes: count(row, 7)?,
     })
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::value::{Id, Time, words};
+use super::value::{Id, Time, count, words};
 use super::{Outcome, Refused, audit, found, sites};
 use crate::scope::Scope;
 
@@ -215,7 +215,7 @@ pub fn progress(c: &Connection, token: &JoinToken) -> rusqlite::Result<JoinProgr
         "SELECT count(*) FROM device_numbers n JOIN devices d ON d.id = n.device_id
          WHERE n.probe_id = ?1 AND d.forgotten_ms IS NULL",
         [probe],
-        |row| row.get(0),
+        |row| count(row, 0),
     )?;
     Ok(progress)
 }

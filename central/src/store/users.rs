@@ -100,6 +100,39 @@ pub fn get(c: &Connection, scope: &Scope, id: UserId) -> rusqlite::Result<Option
     .optional()
 }
 
+/// One person, for themselves, right after they proved who they are.
+///
+/// # Errors
+/// SQLite's.
+pub fn by_id(c: &Connection, id: UserId) -> rusqlite::Result<Option<User>> {
+    c.prepare_cached(&format!("{COLUMNS} WHERE id = ?1"))?
+        .query_row([id], read)
+        .optional()
+}
+
+/// Whether a one-time token opens anything now.
+///
+/// # Errors
+/// SQLite's.
+pub fn setup_token_is_open(
+    c: &Connection,
+    now: Timestamp,
+    hash: [u8; 32],
+) -> rusqlite::Result<bool> {
+    let token: Option<Option<UserId>> = c
+        .query_row(
+            "SELECT user_id FROM setup_tokens WHERE token_hash = ?1 AND expires_ms > ?2",
+            (hash, now),
+            |row| row.get(0),
+        )
+        .optional()?;
+    Ok(match token {
+        None => false,
+        Some(Some(_)) => true,
+        Some(None) => !super::is_set_up(c)?,
+    })
+}
+
 /// What signing in needs, by user name. Takes no scope: nobody is signed in yet.
 ///
 /// # Errors

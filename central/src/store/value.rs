@@ -280,6 +280,11 @@ macro_rules! words {
 }
 pub(crate) use words;
 
+/// A count from SQL, which only knows signed numbers.
+pub(crate) fn count(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(index).map(|n| n.max(0).cast_unsigned())
+}
+
 /// How many devices are in each state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Counts {
