@@ -1,1 +1,5 @@
-//! (being written)
+//! What is watched, when, and what it says.
+
+pub mod layout;
+pub mod plan;
+pub mod schedule;

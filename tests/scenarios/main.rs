@@ -1,1 +1,7 @@
 //! Both programs, real sockets, a pretend site: what a customer's network would see.
+
+mod first_light;
+mod hostile;
+mod kills;
+mod outages;
+mod trust;

@@ -171,6 +171,59 @@ impl RawSeries {
     }
 }
 
+/// Compares `farwatch-probe spool ledger --json` with `probes/{id}/ledger`: what must not be, in words.
+///
+/// Every lane of every epoch that made a batch must be committed to its last seq without a hole, with as many samples.
+#[must_use]
+pub fn ledgers(held: &Value, shown: &Value) -> Vec<String> {
+    let mut problems = Vec::new();
+    let lanes = |ledger: &Value| ledger["lanes"].as_array().cloned().unwrap_or_default();
+    let shown = lanes(shown);
+    for made in lanes(held) {
+        let (epoch, lane, last) = (&made["epoch"], &made["lane"], int(&made["next_seq"]) - 1);
+        let name = format!(
+            "{}/{}",
+            epoch.as_str().unwrap_or("?"),
+            lane.as_str().unwrap_or("?")
+        );
+        if last <= 0 {
+            continue;
+        }
+        let Some(committed) = shown
+            .iter()
+            .find(|other| other["epoch"] == *epoch && other["lane"] == *lane)
+        else {
+            problems.push(format!(
+                "{name}: the probe made {last} batches, Central knows none"
+            ));
+            continue;
+        };
+        if int(&committed["watermark"]) != last
+            || committed["ranges"]
+                .as_array()
+                .is_none_or(|ranges| !ranges.is_empty())
+        {
+            problems.push(format!(
+                "{name}: made up to {last}, committed up to {} and {}",
+                committed["watermark"], committed["ranges"]
+            ));
+        }
+        let dropped = made["dropped_totals"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|total| int(&total["samples"]))
+            .sum::<i64>();
+        if int(&made["samples"]) - dropped != int(&committed["samples"]) {
+            problems.push(format!(
+                "{name}: {} samples made, {dropped} dropped, {} shown",
+                made["samples"], committed["samples"]
+            ));
+        }
+    }
+    problems
+}
+
 /// Spans are whole milliseconds, readings are shown at theirs.
 const SPAN_TOLERANCE_MS: i64 = 2;
 
@@ -209,6 +262,26 @@ mod tests {
             good().check_counter(1_000, Some(145)).problems,
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn ledgers_that_differ_by_a_batch_a_hole_or_a_sample_are_told_apart() {
+        let held = serde_json::json!({ "lanes": [{ "epoch": "a", "lane": "samples", "next_seq": 11, "samples": 70, "dropped_totals": [] }] });
+        let shown = |watermark: u64, ranges: Value, samples: u64| serde_json::json!({ "lanes": [{ "epoch": "a", "lane": "samples", "watermark": watermark, "ranges": ranges, "samples": samples }] });
+        assert!(ledgers(&held, &shown(10, serde_json::json!([]), 70)).is_empty());
+        assert_eq!(
+            ledgers(&held, &shown(9, serde_json::json!([]), 63)).len(),
+            2
+        );
+        assert_eq!(
+            ledgers(&held, &shown(7, serde_json::json!([[9, 10]]), 63)).len(),
+            2
+        );
+        assert_eq!(
+            ledgers(&held, &shown(10, serde_json::json!([]), 77)).len(),
+            1
+        );
+        assert_eq!(ledgers(&held, &serde_json::json!({ "lanes": [] })).len(), 1);
     }
 
     #[test]

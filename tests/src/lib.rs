@@ -4,11 +4,13 @@
 //! - [`probe`] a probe as a process
 //! - [`eventually`] wait for a state with a limit, never for a time
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
+//! - [`world`] all of it together
 
 pub mod central;
 pub mod checker;
 pub mod probe;
 mod process;
+pub mod world;
 
 use std::fmt::Debug;
 use std::future::Future;

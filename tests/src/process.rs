@@ -110,7 +110,7 @@ impl Drop for Process {
 ///
 /// # Errors
 /// It failed: with what it said.
-pub fn run(program: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {
+pub(crate) fn run(program: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {
     let output = Command::new(binary(program)?)
         .args(args)
         .stdin(Stdio::null())

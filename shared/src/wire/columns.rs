@@ -12,7 +12,7 @@
 
 pub mod pool;
 
-mod bytes;
+pub mod bytes;
 mod outline;
 
 use std::collections::{BTreeMap, HashMap};

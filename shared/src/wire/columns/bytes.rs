@@ -6,7 +6,7 @@ use crate::wire::DecodeError;
 const SHORT: DecodeError = DecodeError::Inconsistent("ends too early");
 
 /// Appends seven bits a byte, lowest first.
-pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
+pub fn put(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push((value & 0x7f) as u8 | 0x80);
         value >>= 7;
@@ -15,38 +15,56 @@ pub(super) fn put(mut value: u64, out: &mut Vec<u8>) {
 }
 
 /// How many bytes [`put`] takes.
-pub(super) const fn len(value: u64) -> usize {
+#[must_use]
+pub const fn len(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }
 
 /// Small absolute values become small numbers.
-pub(super) const fn zigzag(value: i64) -> u64 {
+#[must_use]
+pub const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)).cast_unsigned()
 }
 
 /// Back from [`zigzag`].
-pub(super) const fn unzigzag(value: u64) -> i64 {
+#[must_use]
+pub const fn unzigzag(value: u64) -> i64 {
     (value >> 1).cast_signed() ^ -((value & 1).cast_signed())
 }
 
-/// Reads from the front of bytes.
+/// Reads from the front of bytes; each read fails with [`DecodeError`] when they do not hold it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+pub struct Reader<'a>(
+    /// What is left.
+    pub &'a [u8],
+);
 
 impl<'a> Reader<'a> {
-    pub(super) fn byte(&mut self) -> Result<u8, DecodeError> {
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn byte(&mut self) -> Result<u8, DecodeError> {
         let (first, rest) = self.0.split_first().ok_or(SHORT)?;
         self.0 = rest;
         Ok(*first)
     }
 
-    pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
+    /// The next `n` bytes.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn take(&mut self, n: usize) -> Result<&'a [u8], DecodeError> {
         let (head, rest) = self.0.split_at_checked(n).ok_or(SHORT)?;
         self.0 = rest;
         Ok(head)
     }
 
-    pub(super) fn uint(&mut self) -> Result<u64, DecodeError> {
+    /// What [`put`] wrote.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn uint(&mut self) -> Result<u64, DecodeError> {
         let mut value = 0_u64;
         let mut shift = 0;
         for (used, &byte) in self.0.iter().enumerate() {
@@ -67,17 +85,28 @@ impl<'a> Reader<'a> {
         Err(DecodeError::Inconsistent("a number has no end"))
     }
 
-    pub(super) fn int(&mut self) -> Result<i64, DecodeError> {
+    /// What [`put`] wrote of a [`zigzag`].
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn int(&mut self) -> Result<i64, DecodeError> {
         self.uint().map(unzigzag)
     }
 
-    pub(super) fn narrow<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
+    /// What [`put`] wrote, if it fits.
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn narrow<T: TryFrom<u64>>(&mut self) -> Result<T, DecodeError> {
         T::try_from(self.uint()?)
             .map_err(|_| DecodeError::Inconsistent("a number is out of its range"))
     }
 
     /// A count of things that take at least `least` bytes each, so that a lie costs nothing.
-    pub(super) fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
+    ///
+    /// # Errors
+    /// [`DecodeError`].
+    pub fn count(&mut self, least: usize) -> Result<usize, DecodeError> {
         let count: usize = self.narrow()?;
         if count > self.0.len() / least {
             Err(DecodeError::Inconsistent(

@@ -326,20 +326,20 @@ impl Outline {
         for stream in &mut streams {
             pool::decode(count, from, stream)?;
         }
+        let [layouts, columns, kinds, slots, raws] = streams;
         let (mut layout, mut slot) = (0_i64, 0_i64);
-        for at in 0..count {
-            layout = layout.wrapping_add(streams[0][at]);
-            slot = slot.wrapping_add(streams[3][at]);
-            let narrow = |value: i64| {
-                u16::try_from(value).map_err(|_| DecodeError::Inconsistent("a column's number"))
-            };
+        let rest = columns.into_iter().zip(kinds).zip(slots).zip(raws);
+        for (step, (((column, kind), slot_step), raw)) in layouts.into_iter().zip(rest) {
+            layout = layout.wrapping_add(step);
+            slot = slot.wrapping_add(slot_step);
             self.anchors.push(Anchor {
                 layout: self.named(usize::try_from(layout).unwrap_or(usize::MAX))?,
-                column: narrow(streams[1][at])?,
-                kind: u8::try_from(streams[2][at])
+                column: u16::try_from(column)
+                    .map_err(|_| DecodeError::Inconsistent("a column's number"))?,
+                kind: u8::try_from(kind)
                     .map_err(|_| DecodeError::Inconsistent("a kind of anchor"))?,
                 slot_s: slot,
-                raw: streams[4][at].cast_unsigned(),
+                raw: raw.cast_unsigned(),
             });
         }
         Ok(())

@@ -80,11 +80,12 @@ pub struct HelloAnswer {
     pub restored: bool,
     /// Central's wall clock at sending.
     pub now: Timestamp,
-    /// What is committed, for every epoch and lane of `Hello::held` and any other known.
+    /// What is committed, for lanes of `Hello::held` (in that order, as many as the frame has room for; one left out is
+    /// not touched in this session; one of which nothing is known has watermark 0) and for the newest epoch known.
     pub committed: Vec<LaneCommitted>,
     /// Layouts that committed but undecoded batches name.
     pub want_layouts: Vec<WantedLayout>,
-    /// The newest slot or event committed from this probe, ever; 0 before the first. A probe without a store starts its `probe_off` gap here.
+    /// Until when the samples of this probe are committed without a hole; 0 before the first. A probe whose store is younger starts its `probe_off` gap here.
     pub newest_committed: Timestamp,
     /// The highest device number that Central knows of this probe; a probe never mints one at or below it.
     pub highest_device_no: u32,
@@ -232,6 +233,9 @@ impl Message for Status {
 pub struct Ack {
     /// The lane's state after the commit.
     pub committed: LaneCommitted,
+    /// Seqs of the batches that this ack decides: of this lane and epoch, arrived on this stream, none before answered.
+    /// In `conflicts`: other content. In `committed`: done. In neither: no room for its range, to be sent again later.
+    pub decided: Vec<u64>,
     /// Seqs of this lane and epoch that Central already has with another content (crc): the probe gives these batches a new key in its running epoch.
     pub conflicts: Vec<u64>,
     /// Layouts that Central lacks.
