@@ -256,7 +256,8 @@ impl Hall {
             life: None,
         };
         hall.start();
-        hall.enroll.set_addresses(vec![hall.address.to_string()]);
+        let reached = vec![hall.address.to_string()];
+        hall.enroll.set_addresses(reached).await.unwrap();
         hall
     }
 
