@@ -22,6 +22,8 @@ mod bucket;
 mod chunk;
 mod commit;
 mod days;
+#[cfg(test)]
+mod figures;
 mod gaps;
 mod live;
 mod load;

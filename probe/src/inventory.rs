@@ -88,7 +88,7 @@ pub struct Private {
 }
 
 /// What came of an observation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observed {
     /// Which device it is.
     pub device: DeviceNo,
@@ -181,7 +181,14 @@ impl Inventory {
     /// Takes what was met at an address. `is_down` says of a known device that it does not answer where it was: one that
     /// is met elsewhere has moved.
     pub fn observe(&mut self, found: Found, is_down: impl Fn(DeviceNo) -> bool) -> Observed {
-        let mut out = Observed::default();
+        let mut out = Observed {
+            device: DeviceNo(0),
+            new: false,
+            changed: Vec::new(),
+            retired: Vec::new(),
+            gone: Vec::new(),
+            events: Vec::new(),
+        };
         let no = match self.recognise(&found, &mut out) {
             Some(no) => no,
             None => self.mint(&found, &mut out),
@@ -412,17 +419,12 @@ impl Device {
 
     fn add_address(&mut self, address: IpAddr, source: &str) {
         let text = address.to_string();
-        let known = self
-            .record
-            .addresses
-            .iter_mut()
-            .find(|(known, _)| *known == text);
-        match known {
+        let addresses = &mut self.record.addresses;
+        let room = addresses.len() < ADDRESSES_LIMIT;
+        match addresses.iter_mut().find(|(known, _)| *known == text) {
             Some((_, known)) if known == "own" => source.clone_into(known),
             Some(_) => {}
-            None if self.record.addresses.len() < ADDRESSES_LIMIT => {
-                self.record.addresses.push((text, source.to_owned()));
-            }
+            None if room => addresses.push((text, source.to_owned())),
             None => {}
         }
     }

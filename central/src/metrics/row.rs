@@ -82,10 +82,15 @@ impl Log {
     pub(super) fn push(&mut self, row: &Row) {
         let out = &mut self.bytes;
         let holes = row.values.iter().any(Option::is_none);
-        let flags = u8::from(holes) * HOLES
-            | u8::from(!row.spans.is_empty()) * SPANS
-            | u8::from(!row.anchors.is_empty()) * ANCHORS
-            | u8::from(row.correction_ms != 0) * CORRECTED;
+        let mut flags = 0;
+        for (set, flag) in [
+            (holes, HOLES),
+            (!row.spans.is_empty(), SPANS),
+            (!row.anchors.is_empty(), ANCHORS),
+            (row.correction_ms != 0, CORRECTED),
+        ] {
+            flags |= if set { flag } else { 0 };
+        }
         out.push(flags);
         put(u64::from(row.batch), out);
         put(zigzag(row.slot_s.wrapping_sub(self.slot_s)), out);

@@ -119,7 +119,7 @@ pub(super) struct Placed {
 
 /// A batch's polls as rows, each with its hour; anchors beside the poll of their slot.
 pub(super) fn place(batch: SampleBatch, layouts: &EpochLayouts, correction_ms: i64) -> Vec<Placed> {
-    let mut anchors: HashMap<(LayoutNo, i64), Vec<(u16, u8, u64)>> = HashMap::new();
+    let mut anchors: HashMap<(LayoutNo, i64), Vec<RowAnchor>> = HashMap::new();
     for anchor in &batch.anchors {
         anchors
             .entry((anchor.layout, anchor.slot_s))
@@ -173,7 +173,10 @@ pub(super) fn place(batch: SampleBatch, layouts: &EpochLayouts, correction_ms: i
     placed
 }
 
-fn within(mut anchors: Vec<(u16, u8, u64)>, shape: &Shape) -> Vec<(u16, u8, u64)> {
+/// Column, kind, raw value.
+type RowAnchor = (u16, u8, u64);
+
+fn within(mut anchors: Vec<RowAnchor>, shape: &Shape) -> Vec<RowAnchor> {
     anchors.retain(|(column, _, _)| usize::from(*column) < shape.columns());
     anchors
 }

@@ -221,7 +221,8 @@ fn shown(rig: &Rig, devices: u32, from_s: i64, to_s: i64) -> Model {
             };
             if series.metric == "sysUpTime" {
                 for point in &series.points {
-                    put(point.at_ms / 1_000, point.mean as i64);
+                    let value = format!("{}", point.mean).parse().unwrap();
+                    put(point.at_ms / 1_000, value);
                 }
             } else {
                 for grown in &series.increases {

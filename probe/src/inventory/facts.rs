@@ -464,11 +464,11 @@ fn is_own_address(address: &IpAddr) -> bool {
     }
 }
 
-/// Six octets in colon form; empty for anything else, and for addresses that mean nothing.
+/// Six octets (eight on InfiniBand) in colon form; empty for anything else, and for addresses that mean nothing.
 #[must_use]
 pub fn mac(octets: &[u8]) -> String {
     let meaningless = |octets: &[u8]| octets.iter().all(|o| *o == 0) || octets.iter().all(|o| *o == 0xff);
-    if octets.len() != 6 || meaningless(octets) {
+    if !matches!(octets.len(), 6 | 8) || meaningless(octets) {
         return String::new();
     }
     octets

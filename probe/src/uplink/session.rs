@@ -175,8 +175,8 @@ async fn work(
         parts.spool.emit_layouts(greeting.want_layouts).await?;
         parts.refresh().await?;
     }
-    parts.tell_up(link.remote_address().to_string(), lease);
     parts.session.send_replace(Some(link.clone()));
+    parts.tell_up(link.remote_address().to_string(), lease);
     parts.revisions.send_modify(|told| {
         *told = Revisions {
             config: told.config.max(answer.config_revision),

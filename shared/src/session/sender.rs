@@ -574,8 +574,8 @@ impl Sender {
         let mut before = std::mem::take(&mut self.lanes);
         for lane in &stock.lanes {
             let key = (lane.lane, lane.epoch);
-            let sent = before.remove(&key).map_or_else(SeqSet::new, |out| out.sent);
-            self.lanes.insert(key, LaneOut::new(lane, sent));
+            let ours = before.remove(&key).map_or_else(SeqSet::new, |out| out.ours);
+            self.lanes.insert(key, LaneOut::new(lane, ours));
         }
         self.known_from = stock.known_from;
         self.refresh(&stock.heads());

@@ -117,7 +117,7 @@ function isProblem(error: unknown): error is Problem {
 /** The error in one sentence, whatever it was. */
 export function say(error: unknown): string {
   if (error instanceof ApiError) {
-    return error.detail ? `${error.message}: ${error.detail}` : error.message;
+    return error.detail ? `${error.message}. ${error.detail}` : error.message;
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -8,7 +8,7 @@ import { credentialsQuery, siteConfigQuery } from '../api/queries';
 import type { Credential, Id, SiteConfig, SiteConfigInput } from '../api/types';
 import { addresses, isRange, splitList } from '../lib/cidr';
 import { changedFields } from '../lib/conflict';
-import { absolute, duration } from '../lib/time';
+import { absolute, interval } from '../lib/time';
 import { count, plural } from '../lib/units';
 import { Loaded } from '../ui/Feedback';
 import { TextField } from '../ui/Field';
@@ -242,7 +242,7 @@ function SiteConfigForm({ config, customerId }: { config: SiteConfig; customerId
                 onChange={(value) => setNumbers({ ...numbers, [name]: value })}
                 disabled={mayNot !== undefined}
                 wrong={badNumber(name, least, most)}
-                help={/^\d+$/.test(numbers[name] ?? '') ? duration(Number(numbers[name])) : undefined}
+                help={/^\d+$/.test(numbers[name] ?? '') ? interval(Number(numbers[name])) : undefined}
               />
             ))}
             <TextField

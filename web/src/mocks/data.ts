@@ -266,7 +266,7 @@ function addProbe(site: SiteRow, name: string, n: number): Probe {
     os: 'Debian GNU/Linux 13, x86_64',
     spool: {
       batches: behind ? 1824 : next() < 0.15 ? 2 : 0,
-      bytes: behind ? 41_300_000 : next() < 0.15 ? 9_200 : 0,
+      bytes: behind ? 41_300_000 : 9_200,
       oldest_unacked_at: behind ? at(250) : null,
       time_left_s: 259_200,
       replay_window_s: 86_400,
@@ -483,7 +483,7 @@ function build(): void {
           state,
           reason,
           state === 'up' && i % 211 === 7 ? 20 + next() * 45 : rtt,
-          state === 'up' ? undefined : 2400,
+          state === 'up' ? undefined : state === 'unknown' ? 862 : 2400,
         );
       }
     }

@@ -164,7 +164,7 @@ function Row({ channel, mayNot, onOpen }: RowProps) {
           ? 'all customers'
           : (customers.find((customer) => customer.id === channel.customer_id)?.name ?? 'one customer')}
       </td>
-      <td className="wrap" style={{ minWidth: 190 }}>
+      <td className="wrap" style={{ minWidth: 280 }}>
         {result ? (
           <span className="row" role="status">
             <Glyph shape={result.good ? 'up' : 'critical'} />

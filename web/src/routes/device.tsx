@@ -27,7 +27,16 @@ import { useMayNot } from '../components/session';
 import { ZoneContext } from '../components/zone';
 import { natural } from '../lib/natural';
 import { STATE_WORD } from '../lib/state';
-import { absolute, ageSeconds, clock, clockSeconds, duration, durationExact, safeZone } from '../lib/time';
+import {
+  absolute,
+  ageSeconds,
+  clock,
+  clockOrDay,
+  clockSeconds,
+  duration,
+  durationExact,
+  safeZone,
+} from '../lib/time';
 import { count, milliseconds, percent, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Failed, Loaded, Skeleton } from '../ui/Feedback';
@@ -166,11 +175,11 @@ function DeviceView({ device }: { device: Device }) {
           </span>
           {device.incident_id !== null && (
             <Link
-              className="tag crit"
+              className={device.state === 'degraded' ? 'tag warn' : 'tag crit'}
               to="/incidents/$incidentId"
               params={{ incidentId: String(device.incident_id) }}
             >
-              <Glyph shape="critical" />
+              <Glyph shape={device.state === 'degraded' ? 'warning' : 'critical'} />
               incident {device.incident_id}
             </Link>
           )}
@@ -225,7 +234,7 @@ function DeviceView({ device }: { device: Device }) {
             ]}
           />
         </div>
-        <div className={stale ? 'dev is-stale' : 'dev'}>
+        <div className={stale ? 'dev old' : 'dev'}>
           <div className="stack">
             <Identity device={device} zone={zone} />
             <Neighbours device={device} />
@@ -372,7 +381,7 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
       'Poll',
       device.poll && (
         <span title={`${count(device.poll.requests)} requests, ${count(device.poll.varbinds)} values`}>
-          every {device.poll.interval_s} s, takes {milliseconds(device.poll.duration_ms).value}{' '}
+          every {device.poll.interval_s} s, in {milliseconds(device.poll.duration_ms).value}{' '}
           {milliseconds(device.poll.duration_ms).unit}
         </span>
       ),
@@ -389,7 +398,12 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
           `${count(device.anchors.checked)} agree`
         )),
     ],
-    ['First seen', <span key="f">{absolute(device.first_seen_at, zone)}</span>],
+    [
+      'First seen',
+      <span key="f" title={absolute(device.first_seen_at, zone)}>
+        {clockOrDay(device.first_seen_at, zone, Date.parse(device.value_at ?? device.first_seen_at))}
+      </span>,
+    ],
   ];
   return (
     <Panel title="Identity">

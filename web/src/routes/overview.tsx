@@ -45,9 +45,15 @@ export function OverviewPage() {
         </h1>
       </div>
       <div className="stack">
-        <Loaded query={overview} what="The overview" rows={3}>
-          {(all) => <CountBar overview={all} />}
-        </Loaded>
+        {data ? (
+          <CountBar overview={data} />
+        ) : (
+          <Panel label="Devices by state">
+            <Loaded query={overview} what="The overview" rows={3}>
+              {() => null}
+            </Loaded>
+          </Panel>
+        )}
         {data && data.customers_total === 0 ? (
           <FirstSteps />
         ) : (
@@ -328,7 +334,7 @@ function WorstLatency({ scope }: { scope: Scope }) {
                         </Link>
                       </td>
                       <td className="t2 max" title={`${item.customer_name} / ${item.site_name}`}>
-                        {item.customer_name}
+                        {shortName(item.customer_name)}
                       </td>
                       <td>
                         <Spark
@@ -351,6 +357,11 @@ function WorstLatency({ scope }: { scope: Scope }) {
       </Loaded>
     </Panel>
   );
+}
+
+/** A customer in a narrow column: its first word, the whole on hover. */
+function shortName(name: string): string {
+  return name.length <= 14 ? name : (name.split(' ')[0] ?? name);
 }
 
 interface Talker {
@@ -418,7 +429,7 @@ function TopTalkers({ scope }: { scope: Scope }) {
                           <bdi>{name}</bdi>
                         </Link>
                       </td>
-                      <td className="t2 hide-s">{item.customer_name.split(' ')[0]}</td>
+                      <td className="t2 hide-s">{shortName(item.customer_name)}</td>
                       <td style={{ width: 72 }}>
                         <Bars into={a?.utilisation_ratio ?? null} out={b?.utilisation_ratio ?? null} />
                       </td>

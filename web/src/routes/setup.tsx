@@ -22,7 +22,7 @@ export const MIN_PASSWORD = 12;
 function takeToken(): string {
   if (location.pathname !== '/setup') return '';
   const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
-  if (token) history.replaceState(history.state, '', location.pathname);
+  if (token) history.replaceState(history.state, '', location.pathname + location.search);
   return token;
 }
 
@@ -59,17 +59,20 @@ export function SetupPage() {
         {step === 'place' ? (
           <PlaceForm />
         ) : setup.data?.needed === false ? (
-          <Empty
-            title="This Central is already set up"
-            acts={
-              <Link to="/login" className="btn pri">
-                Sign in
-              </Link>
-            }
-          >
-            The set-up link works once. If the password is lost, run farwatch-central user reset on Central's
-            own machine.
-          </Empty>
+          <>
+            <h1 className="sr">Set up</h1>
+            <Empty
+              title="This Central is already set up"
+              acts={
+                <Link to="/login" className="btn pri">
+                  Sign in
+                </Link>
+              }
+            >
+              The set-up link works once. If the password is lost, run farwatch-central user reset on
+              Central's own machine.
+            </Empty>
+          </>
         ) : (
           <AccountForm onDone={() => setStep('place')} />
         )}

@@ -70,7 +70,8 @@ export function SitePage() {
       from="/customers/$customerId/$siteId"
       to="/customers/$customerId/$siteId"
       params={{ customerId, siteId }}
-      search={(before) => ({ scope: before.scope, tab: name === 'devices' ? undefined : name })}
+      search={(before) => ({ scope: before.scope, tab: name })}
+      activeOptions={{ includeSearch: true }}
       aria-current={tab === name ? 'page' : undefined}
       activeProps={{}}
     >
