@@ -71,6 +71,8 @@ pub(super) struct Spool {
     pub(super) pruned: BTreeMap<(Lane, Epoch), Vec<(u64, i64, i64)>>,
     pub(super) layouts: BTreeSet<Epoch>,
     pub(super) twins: BTreeMap<Epoch, Epoch>,
+    /// Epochs under whose keys somebody else may have written.
+    pub(super) shared: BTreeSet<Epoch>,
     pub(super) appended: u64,
 }
 
@@ -122,19 +124,25 @@ impl Spool {
         key
     }
 
-    /// A batch that never got a row because the disk was full.
-    pub(super) fn owe(&mut self, lane: Lane, first_slot: i64, last_slot: i64) {
+    /// A gap under a key that never had a row: the disk was full, or the old key is not ours alone.
+    pub(super) fn give_up(
+        &mut self,
+        lane: Lane,
+        first_slot: i64,
+        last_slot: i64,
+        reason: GapReason,
+    ) {
         let epoch = self.running();
         let next = self.lanes.entry((lane, epoch)).or_insert(1);
         let seq = *next;
         *next += 1;
-        self.record(
-            BatchKey { epoch, lane, seq },
-            first_slot,
-            last_slot,
-            GapReason::DiskFull,
-        );
-        self.last_slot = self.last_slot.max(last_slot);
+        self.record(BatchKey { epoch, lane, seq }, first_slot, last_slot, reason);
+    }
+
+    /// Somebody else holds, or held, a copy of this store.
+    pub(super) fn share(&mut self) {
+        self.shared
+            .extend(self.lanes.keys().map(|(_, epoch)| *epoch));
     }
 
     pub(super) fn stock(&self) -> Stock {
@@ -222,13 +230,7 @@ impl Spool {
         (out, missing)
     }
 
-    pub(super) fn settle(
-        &mut self,
-        lease: Option<u64>,
-        settlements: &[Settlement],
-        now: i64,
-        forget_lacking: bool,
-    ) {
+    pub(super) fn settle(&mut self, lease: Option<u64>, settlements: &[Settlement], now: i64) {
         if let Some(lease) = lease {
             self.lease = lease;
         }
@@ -243,14 +245,21 @@ impl Spool {
                     row.acked_ms.get_or_insert(now);
                 }
             }
-            if !forget_lacking {
-                for &(from, to) in settlement.lacking.ranges() {
-                    for (_, row) in self.rows.range_mut(key(from)..=key(to)) {
-                        row.acked_ms = None;
-                    }
+            // What was pruned since the hello is lost as well.
+            let mut lost = settlement.lost.clone();
+            for &(from, to) in settlement.lacking.ranges() {
+                lost.insert(from, to);
+                for (at, row) in self.rows.range_mut(key(from)..=key(to)) {
+                    row.acked_ms = None;
+                    lost.remove(at.seq, at.seq);
                 }
             }
-            for &(from, to) in settlement.lost.ranges() {
+            for dropped in self.dropped.values() {
+                if (dropped.epoch, dropped.lane) == (settlement.epoch, settlement.lane.code()) {
+                    lost.remove(dropped.from_seq, dropped.to_seq);
+                }
+            }
+            for &(from, to) in lost.ranges() {
                 let at = (settlement.lane, settlement.epoch);
                 let log = self.pruned.get(&at).cloned().unwrap_or_default();
                 for seq in from..=to {
@@ -286,6 +295,7 @@ impl Spool {
                     twin
                 }
             };
+            truths.rekeyed(row.content.id);
             let mut content = row.content;
             if row.kind != EVENTS && content.number == key.epoch.0 {
                 content.number = twin.0;
@@ -303,7 +313,12 @@ impl Spool {
     pub(super) fn set_aside(&mut self, key: BatchKey, reason: GapReason, truths: &mut Truths) {
         if let Some(row) = self.rows.remove(&key) {
             truths.dropped(row.content.id);
-            self.record(key, row.content.gap_from, row.content.slot, reason);
+            let (first, last) = (row.content.gap_from, row.content.slot);
+            self.record(key, first, last, reason);
+            if self.shared.contains(&key.epoch) {
+                // What Central has under this key may be another's: the gap is told under a key of our own as well.
+                self.give_up(key.lane, first, last, reason);
+            }
         }
     }
 
