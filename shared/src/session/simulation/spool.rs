@@ -73,6 +73,8 @@ pub(super) struct Spool {
     pub(super) twins: BTreeMap<Epoch, Epoch>,
     /// Epochs under whose keys somebody else may have written.
     pub(super) shared: BTreeSet<Epoch>,
+    /// Gaps to be told under a key of the next epoch.
+    owed: Vec<(Lane, i64, i64, GapReason)>,
     pub(super) appended: u64,
 }
 
@@ -84,6 +86,9 @@ impl Spool {
     pub(super) fn start_epoch(&mut self, above: u32, random: u64) -> Epoch {
         let epoch = self.mint_epoch(above, random);
         self.running = epoch.0;
+        for (lane, first, last, reason) in std::mem::take(&mut self.owed) {
+            self.give_up(lane, first, last, reason);
+        }
         epoch
     }
 
@@ -137,12 +142,6 @@ impl Spool {
         let seq = *next;
         *next += 1;
         self.record(BatchKey { epoch, lane, seq }, first_slot, last_slot, reason);
-    }
-
-    /// Somebody else holds, or held, a copy of this store.
-    pub(super) fn share(&mut self) {
-        self.shared
-            .extend(self.lanes.keys().map(|(_, epoch)| *epoch));
     }
 
     pub(super) fn stock(&self) -> Stock {
@@ -245,6 +244,17 @@ impl Spool {
                     row.acked_ms.get_or_insert(now);
                 }
             }
+            if settlement.shared {
+                self.shared.insert(settlement.epoch);
+                let told: Vec<Dropped> = self.dropped.values().cloned().collect();
+                for dropped in told {
+                    if (dropped.epoch, dropped.lane) == (settlement.epoch, settlement.lane.code()) {
+                        let reason = GapReason::from_code(dropped.reason).unwrap();
+                        let slots = (dropped.from.ms() / SLOT_MS, dropped.to.ms() / SLOT_MS);
+                        self.owed.push((settlement.lane, slots.0, slots.1, reason));
+                    }
+                }
+            }
             // What was pruned since the hello is lost as well.
             let mut lost = settlement.lost.clone();
             for &(from, to) in settlement.lacking.ranges() {
@@ -313,12 +323,7 @@ impl Spool {
     pub(super) fn set_aside(&mut self, key: BatchKey, reason: GapReason, truths: &mut Truths) {
         if let Some(row) = self.rows.remove(&key) {
             truths.dropped(row.content.id);
-            let (first, last) = (row.content.gap_from, row.content.slot);
-            self.record(key, first, last, reason);
-            if self.shared.contains(&key.epoch) {
-                // What Central has under this key may be another's: the gap is told under a key of our own as well.
-                self.give_up(key.lane, first, last, reason);
-            }
+            self.record(key, row.content.gap_from, row.content.slot, reason);
         }
     }
 
@@ -370,6 +375,14 @@ impl Spool {
     }
 
     fn record(&mut self, key: BatchKey, first_slot: i64, last_slot: i64, reason: GapReason) {
+        if self.shared.contains(&key.epoch) {
+            // What Central has under this key may be another's: the gap is told under a key of our own as well.
+            if self.shared.contains(&self.running()) {
+                self.owed.push((key.lane, first_slot, last_slot, reason));
+            } else {
+                self.give_up(key.lane, first_slot, last_slot, reason);
+            }
+        }
         let joined = self.dropped.values_mut().find(|dropped| {
             dropped.epoch == key.epoch
                 && dropped.lane == key.lane.code()

@@ -574,7 +574,6 @@ impl World {
                 process.ops.push_back(Op::Emit(greeting.want_layouts));
             }
             Op::StartEpoch(above) => {
-                spool.share();
                 spool.start_epoch(above, random);
             }
             Op::Unaccounted(from, to) => {
