@@ -462,8 +462,10 @@ impl<'a> Call<'a> {
             if let Ok(received) =
                 timeout_at(self.deadline.min(now + patience), &mut ticket.answer).await
             {
-                // an answer after a second attempt may be to either (Karn's rule)
-                self.peer.note_answer((tried == 1).then(|| now.elapsed()));
+                if !matches!(received, Ok(Received::NotSent(_)) | Err(_)) {
+                    // an answer after a second attempt may be to either (Karn's rule)
+                    self.peer.note_answer((tried == 1).then(|| now.elapsed()));
+                }
                 return received.map_err(|_| GetError::Stopped);
             }
         }
