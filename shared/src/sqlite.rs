@@ -410,6 +410,7 @@ fn run(mut connection: Connection, path: &Path, jobs: &std_mpsc::Receiver<Messag
         }
         if !group.is_empty() {
             commit(&mut connection, group);
+            crate::failpoint::hit("P9");
             checkpoint(&connection, path);
         }
         if let Some(job) = plain {
@@ -426,9 +427,16 @@ fn commit(connection: &mut Connection, group: Vec<(Job, Refusal)>) {
         Err(error) => return refuse_all(group.into_iter().map(|(_, refuse)| refuse), &error),
     };
     let mut done = Vec::with_capacity(group.len());
-    for (job, refuse) in group {
+    let mut jobs = group.into_iter();
+    while let Some((job, refuse)) = jobs.next() {
         match in_savepoint(&mut transaction, job) {
             Ok(tell) => done.push((tell, refuse)),
+            Err(error) if transaction.is_autocommit() => {
+                // A full disk or an I/O error rolled the whole transaction back: nothing of this group was kept.
+                let others = done.into_iter().map(|(_, refuse)| refuse);
+                let others = others.chain(jobs.map(|(_, refuse)| refuse));
+                return refuse_all(std::iter::once(refuse).chain(others), &error);
+            }
             Err(error) => refuse(error),
         }
     }

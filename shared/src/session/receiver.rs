@@ -228,7 +228,7 @@ impl Receiver {
         if batch.body.len() > BATCH_BYTES {
             return Err(Broken::Batch("body over 64 KiB"));
         }
-        if crc32fast::hash(&batch.body) != batch.crc {
+        if crate::session::crc(&batch.body) != batch.crc {
             return Ok(BatchStep::SetAside {
                 lane,
                 reason: GapReason::Quarantined,
