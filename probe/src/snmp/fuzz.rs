@@ -180,7 +180,11 @@ fn no_v3_datagram_makes_the_decoder_panic() {
             ..every_type()
         }),
     );
-    let seeds = [discovery(7), session.seal(&request, 8, stamp, 99), report];
+    let seeds = [
+        discovery(7),
+        session.seal("", &request, 8, stamp, 99),
+        report,
+    ];
     let (mut taken_apart, mut opened) = (0_u64, 0_u64);
     fuzz("the v3 decoder", &seeds, |octets| {
         read(octets);

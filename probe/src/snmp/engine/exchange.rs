@@ -349,7 +349,13 @@ impl<'a> Call<'a> {
             let id = ticket.id;
             let seal = || {
                 session
-                    .seal(request, id, peer.stamp(Instant::now()), engine.next_salt())
+                    .seal(
+                        user.context_name(),
+                        request,
+                        id,
+                        peer.stamp(Instant::now()),
+                        engine.next_salt(),
+                    )
                     .into()
             };
             let reason = match self.attempt(&mut ticket, attempts, seal).await? {
