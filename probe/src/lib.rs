@@ -1,1 +1,15 @@
 //! One customer site, seen from inside.
+
+pub mod app;
+pub mod config;
+pub mod detect;
+pub mod discovery;
+pub mod icmp;
+pub mod identity;
+pub mod increase;
+pub mod inventory;
+pub mod join;
+pub mod monitor;
+pub mod snmp;
+pub mod spool;
+pub mod uplink;

@@ -1,1 +1,28 @@
 //! What both programs must agree on.
+//!
+//! - [`id`] identities, newtypes over UUIDv7
+//! - [`clock`] time, moved by hand in tests
+//! - [`model`] the nouns of delivery
+//! - [`text`] text that came from a device
+//! - [`wire`] every byte that crosses the link
+//! - [`session`] delivery as a state machine without I/O
+//! - [`link`] identities, ALPN, QUIC
+//! - [`sqlite`] open, pragmas, migrations, the one writer thread
+//! - [`lifecycle`] long-lived tasks, signals, two-step shutdown
+//! - [`telemetry`] the lights
+//! - [`failpoint`] where a test may kill the process
+//! - [`error`] errors as logs print them
+
+pub mod clock;
+pub mod error;
+pub mod failpoint;
+pub mod id;
+pub mod lifecycle;
+pub mod link;
+pub mod model;
+pub mod oid;
+pub mod session;
+pub mod sqlite;
+pub mod telemetry;
+pub mod text;
+pub mod wire;

@@ -1,1 +1,45 @@
-//! The test bench.
+//! The test bench: both programs as processes, a pretend site, and a checker that believes neither.
+//!
+//! - [`central`] Central as a process, and its API as a browser would use it
+//! - [`probe`] a probe as a process
+//! - [`eventually`] wait for a state with a limit, never for a time
+//! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
+//! - [`world`] all of it together
+
+pub mod central;
+pub mod checker;
+pub mod probe;
+mod process;
+pub mod world;
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+pub use process::{Kill, Process, free_udp_and_tcp_port};
+
+/// Waits until `look` says `Ok`, at most `limit`; fails with the last thing it said instead.
+///
+/// # Panics
+/// When the limit is over.
+pub async fn eventually<T, E: Debug, F, Fut>(limit: Duration, what: &str, mut look: F) -> T
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    let start = Instant::now();
+    loop {
+        match look().await {
+            Ok(value) => return value,
+            Err(last) if start.elapsed() > limit => {
+                panic!("not within {limit:?}: {what}; last: {last:?}")
+            }
+            Err(_) => pause().await,
+        }
+    }
+}
+
+/// Between two looks.
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}

@@ -1,0 +1,221 @@
+//! The probes as they are now: who is connected, when each was last heard, what it said of itself.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use farwatch_shared::clock::Timestamp;
+use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
+use farwatch_shared::wire::message::session::Status;
+use rusqlite::Connection;
+
+use crate::scope::ProbeScope;
+
+/// A probe is late when nothing was heard for this long.
+pub(crate) const LATE_AFTER_MS: i64 = 30_000;
+/// Its devices are unknown when nothing was heard for this long.
+pub(crate) const SILENT_AFTER_MS: i64 = 60_000;
+
+/// One probe now.
+#[derive(Clone, Debug)]
+pub struct ProbeNow {
+    /// Whose.
+    pub customer: CustomerId,
+    /// Where.
+    pub site: SiteId,
+    /// Any frame counts.
+    pub last_heard: Option<Timestamp>,
+    /// Start of the running session.
+    pub connected_since: Option<Timestamp>,
+    /// Which connection that is, so that an old one leaving cannot mark the new one gone.
+    pub connection: u64,
+    /// From which address.
+    pub peer: String,
+    /// What it last said of itself, and when.
+    pub status: Option<(Timestamp, Status)>,
+    /// Offset of its clock measured in this session, ms (positive: the probe is behind).
+    pub clock_offset_ms: Option<i64>,
+    /// The offset could not be measured in the same boot.
+    pub clock_approximate: bool,
+    /// Whether the watch has already called it silent.
+    pub silent: bool,
+}
+
+/// All probes, by id.
+#[derive(Debug, Default)]
+pub struct Probes {
+    now: Mutex<HashMap<ProbeId, ProbeNow>>,
+}
+
+impl Probes {
+    /// As central.db has them: none is connected, and each was last heard when it was.
+    pub(super) fn load(c: &Connection) -> rusqlite::Result<Self> {
+        let mut now = HashMap::new();
+        let mut rows = c.prepare("SELECT id, customer_id, site_id, last_heard_ms, peer_address, last_status FROM probes WHERE revoked_ms IS NULL")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let last_heard: Option<Timestamp> = row.get(3)?;
+            let status: String = row.get(5)?;
+            let status = serde_json::from_str(&status)
+                .ok()
+                .zip(last_heard)
+                .map(|(status, at)| (at, status));
+            let silent = c.query_row(
+                "SELECT EXISTS (SELECT 1 FROM incidents WHERE kind = 'probe_silent' AND probe_id = ?1 AND resolved_ms IS NULL)",
+                [row.get::<_, ProbeId>(0)?],
+                |row| row.get(0),
+            )?;
+            now.insert(
+                row.get(0)?,
+                ProbeNow {
+                    customer: row.get(1)?,
+                    site: row.get(2)?,
+                    last_heard,
+                    connected_since: None,
+                    connection: 0,
+                    peer: row.get(4)?,
+                    status,
+                    clock_offset_ms: None,
+                    clock_approximate: false,
+                    silent,
+                },
+            );
+        }
+        Ok(Self {
+            now: Mutex::new(now),
+        })
+    }
+
+    /// A session was accepted.
+    pub fn connected(&self, scope: &ProbeScope, connection: u64, peer: &str, now: Timestamp) {
+        let mut probes = self.lock();
+        let probe = probes
+            .entry(scope.probe())
+            .or_insert_with(|| ProbeNow::new(scope));
+        probe.connected_since = Some(now);
+        probe.connection = connection;
+        peer.clone_into(&mut probe.peer);
+        probe.last_heard = Some(now);
+        probe.silent = false;
+    }
+
+    /// A frame came. Cheap: called for each.
+    pub fn heard(&self, probe: ProbeId, now: Timestamp) {
+        if let Some(probe) = self.lock().get_mut(&probe) {
+            probe.last_heard = probe.last_heard.max(Some(now));
+        }
+    }
+
+    /// The probe says how it is.
+    pub fn status(&self, probe: ProbeId, status: Status, now: Timestamp) {
+        if let Some(probe) = self.lock().get_mut(&probe) {
+            probe.status = Some((now, status));
+            probe.last_heard = probe.last_heard.max(Some(now));
+        }
+    }
+
+    /// The clock was measured.
+    pub fn clock(&self, probe: ProbeId, offset_ms: i64, approximate: bool) {
+        if let Some(probe) = self.lock().get_mut(&probe) {
+            (probe.clock_offset_ms, probe.clock_approximate) = (Some(offset_ms), approximate);
+        }
+    }
+
+    /// A connection ended; nothing happens when a newer one has taken its place.
+    pub fn disconnected(&self, probe: ProbeId, connection: u64) {
+        if let Some(probe) = self.lock().get_mut(&probe)
+            && probe.connection == connection
+        {
+            probe.connected_since = None;
+        }
+    }
+
+    /// A probe was revoked or deleted.
+    pub fn forget(&self, probe: ProbeId) {
+        self.lock().remove(&probe);
+    }
+
+    /// One probe now.
+    #[must_use]
+    pub fn get(&self, probe: ProbeId) -> Option<ProbeNow> {
+        self.lock().get(&probe).cloned()
+    }
+
+    /// Whether nothing was heard of it for [`SILENT_AFTER_MS`].
+    #[must_use]
+    pub fn is_silent(&self, probe: ProbeId, now: Timestamp) -> bool {
+        self.lock()
+            .get(&probe)
+            .is_none_or(|probe| probe.silent_at(now))
+    }
+
+    /// Every probe now.
+    #[must_use]
+    pub fn all(&self) -> Vec<(ProbeId, ProbeNow)> {
+        self.lock()
+            .iter()
+            .map(|(id, probe)| (*id, probe.clone()))
+            .collect()
+    }
+
+    /// Probes that have fallen silent and were not yet called so; they are from now on.
+    pub(crate) fn newly_silent(&self, now: Timestamp) -> Vec<(ProbeId, ProbeNow)> {
+        let mut probes = self.lock();
+        let fallen = probes.iter_mut().filter(|(_, probe)| {
+            !probe.silent && probe.last_heard.is_some() && probe.silent_at(now)
+        });
+        fallen
+            .map(|(id, probe)| {
+                probe.silent = true;
+                (*id, probe.clone())
+            })
+            .collect()
+    }
+
+    /// The mark was not written: say it again next time.
+    pub(crate) fn not_yet_silent(&self, probe: ProbeId) {
+        if let Some(probe) = self.lock().get_mut(&probe) {
+            probe.silent = false;
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ProbeId, ProbeNow>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ProbeNow {
+    fn new(scope: &ProbeScope) -> Self {
+        Self {
+            customer: scope.customer(),
+            site: scope.site(),
+            last_heard: None,
+            connected_since: None,
+            connection: 0,
+            peer: String::new(),
+            status: None,
+            clock_offset_ms: None,
+            clock_approximate: false,
+            silent: false,
+        }
+    }
+
+    /// Whether nothing was heard for [`SILENT_AFTER_MS`].
+    #[must_use]
+    pub fn silent_at(&self, now: Timestamp) -> bool {
+        self.last_heard
+            .is_none_or(|heard| now.since(heard) >= SILENT_AFTER_MS)
+    }
+
+    /// `connected`, `late`, `silent`, `never_connected`.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> &'static str {
+        match self.last_heard {
+            None => "never_connected",
+            Some(heard) if now.since(heard) >= SILENT_AFTER_MS => "silent",
+            Some(heard) if now.since(heard) >= LATE_AFTER_MS || self.connected_since.is_none() => {
+                "late"
+            }
+            Some(_) => "connected",
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Who is at this site: what answers, what it is, who is next to whom.
+
+pub mod sweep;

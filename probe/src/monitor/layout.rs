@@ -1,0 +1,274 @@
+//! Layouts: which columns a poll has, under a number that stays until they change.
+
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use farwatch_shared::model::{Column, DeviceNo, InstanceNo, Layout, LayoutNo, PollGroup};
+
+use super::plan::{self, INTERFACE, Mask};
+use crate::increase::ColumnSpec;
+
+/// One interface as it is polled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Port {
+    /// Who it is, whatever its index.
+    pub instance: InstanceNo,
+    /// Where it is today.
+    pub if_index: u32,
+    /// Which columns it has.
+    pub mask: Mask,
+    /// Bits a second; 0 = not known.
+    pub speed_bps: u64,
+}
+
+/// Interfaces polled of one device at the most: a poll of them and their record fit into one batch each.
+pub const PORTS_LIMIT: usize = 600;
+
+/// What a poll of these ports reads, column by column: `sysUpTime` first, then port by port.
+#[must_use]
+pub fn column_specs(ports: &[Port]) -> Vec<ColumnSpec> {
+    let mut specs = vec![ColumnSpec {
+        counter: None,
+        line_rate: None,
+        breaks: None,
+    }];
+    for (port, breaks) in ports.iter().zip(0_u32..) {
+        specs.extend(plan::columns(port.mask).map(|i| ColumnSpec {
+            counter: INTERFACE[i].counter,
+            line_rate: INTERFACE[i].line.rate(port.speed_bps),
+            breaks: (port.mask & plan::HAS_DISCONTINUITY != 0).then_some(breaks),
+        }));
+    }
+    specs
+}
+
+/// Where the columns of `new` and its ports were in `old`: what `Counters::remapped` wants.
+#[must_use]
+pub fn remap(old: &[Port], new: &[Port]) -> (Vec<Option<u16>>, Vec<Option<u32>>) {
+    let mut places = HashMap::new();
+    let mut at = 1_u16;
+    for port in old {
+        for i in plan::columns(port.mask) {
+            places.insert((port.instance, i), at);
+            at += 1;
+        }
+    }
+    let mut columns = vec![Some(0)];
+    for port in new {
+        columns.extend(plan::columns(port.mask).map(|i| places.get(&(port.instance, i)).copied()));
+    }
+    let ports = new
+        .iter()
+        .map(|port| {
+            let at = old
+                .iter()
+                .position(|before| before.instance == port.instance)?;
+            u32::try_from(at).ok()
+        })
+        .collect();
+    (columns, ports)
+}
+
+/// A layout as it travels.
+#[must_use]
+pub fn describe(
+    no: LayoutNo,
+    device: DeviceNo,
+    group: PollGroup,
+    rhythm: Rhythm,
+    ports: &[Port],
+    slot_s: i64,
+) -> Layout {
+    Layout {
+        no,
+        device,
+        group: group.code(),
+        interval_s: rhythm.interval_s,
+        phase_s: rhythm.phase_s,
+        valid_from_s: slot_s,
+        metrics: match group {
+            PollGroup::Ping => plan::ping_metrics(),
+            PollGroup::Poll => plan::poll_metrics(),
+        },
+        columns: described(group, ports),
+    }
+}
+
+/// The layout's columns, for Central.
+fn described(group: PollGroup, ports: &[Port]) -> Vec<Column> {
+    let whole = |metric| Column {
+        metric,
+        instance: InstanceNo(0),
+    };
+    match group {
+        PollGroup::Ping => vec![whole(0), whole(1)],
+        PollGroup::Poll => std::iter::once(whole(0))
+            .chain(ports.iter().flat_map(|port| {
+                plan::columns(port.mask).map(|i| Column {
+                    metric: u16::try_from(i + 1).expect("a plan has a handful of columns"),
+                    instance: port.instance,
+                })
+            }))
+            .collect(),
+    }
+}
+
+/// When a layout's slots are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rhythm {
+    /// Seconds between two slots.
+    pub interval_s: u32,
+    /// Slots fall where `unix seconds mod interval_s == phase_s`.
+    pub phase_s: u32,
+}
+
+/// The layouts of the running epoch.
+#[derive(Debug, Default)]
+pub struct Layouts {
+    last: u32,
+    current: HashMap<(DeviceNo, PollGroup), (LayoutNo, u64)>,
+}
+
+impl Layouts {
+    /// The number of the layout with these columns and this rhythm; with the layout itself when it is new.
+    ///
+    /// It is numbered anew only when columns or rhythm change: a speed or an `ifIndex` changes nothing.
+    pub fn ensure(
+        &mut self,
+        device: DeviceNo,
+        group: PollGroup,
+        rhythm: Rhythm,
+        ports: &[Port],
+        slot_s: i64,
+    ) -> (LayoutNo, Option<Layout>) {
+        let print = fingerprint(rhythm, ports);
+        if let Some((no, known)) = self.current.get(&(device, group))
+            && *known == print
+        {
+            return (*no, None);
+        }
+        self.last += 1;
+        let no = LayoutNo(self.last);
+        self.current.insert((device, group), (no, print));
+        (no, Some(describe(no, device, group, rhythm, ports, slot_s)))
+    }
+
+    /// The number of a device's layout at present.
+    #[must_use]
+    pub fn current(&self, device: DeviceNo, group: PollGroup) -> Option<LayoutNo> {
+        Some(self.current.get(&(device, group))?.0)
+    }
+
+    /// The device is not watched any more, or not in this way.
+    pub fn forget(&mut self, device: DeviceNo, group: PollGroup) {
+        self.current.remove(&(device, group));
+    }
+
+    /// A new epoch, or a clock that was set back: every layout is numbered anew when it is next used.
+    pub fn renumber(&mut self) {
+        self.current.clear();
+    }
+}
+
+fn fingerprint(rhythm: Rhythm, ports: &[Port]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    rhythm.hash(&mut hasher);
+    for port in ports {
+        (port.instance, port.mask & !plan::HAS_DISCONTINUITY).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn port(instance: u32, mask: Mask) -> Port {
+        Port {
+            instance: InstanceNo(instance),
+            if_index: instance + 100,
+            mask,
+            speed_bps: 1_000_000_000,
+        }
+    }
+
+    const EVERY_MINUTE: Rhythm = Rhythm {
+        interval_s: 60,
+        phase_s: 7,
+    };
+
+    #[test]
+    fn a_number_stays_until_the_columns_change() {
+        let mut layouts = Layouts::default();
+        let mut ensure = |ports: &[Port], rhythm, slot| {
+            let (no, new) = layouts.ensure(DeviceNo(1), PollGroup::Poll, rhythm, ports, slot);
+            (no.0, new.map(|layout| layout.columns.len()))
+        };
+        let ports = [port(1, 0b11), port(2, 0b1)];
+        assert_eq!(ensure(&ports, EVERY_MINUTE, 7), (1, Some(4)));
+        assert_eq!(ensure(&ports, EVERY_MINUTE, 67), (1, None));
+        let moved = ports.map(|port| Port {
+            if_index: port.if_index + 9,
+            speed_bps: 10,
+            ..port
+        });
+        assert_eq!(
+            ensure(&moved, EVERY_MINUTE, 127),
+            (1, None),
+            "an index is no identity"
+        );
+        assert_eq!(ensure(&ports[..1], EVERY_MINUTE, 187), (2, Some(3)));
+        let slower = Rhythm {
+            interval_s: 300,
+            phase_s: 7,
+        };
+        assert_eq!(ensure(&ports[..1], slower, 307), (3, Some(3)));
+        layouts.renumber();
+        assert_eq!(
+            layouts
+                .ensure(DeviceNo(1), PollGroup::Poll, slower, &ports[..1], 607)
+                .0
+                .0,
+            4
+        );
+    }
+
+    #[test]
+    fn columns_and_specs_are_in_one_order() {
+        let ports = [port(4, 0b11_0000), port(9, plan::HAS_DISCONTINUITY | 0b1)];
+        let columns = described(PollGroup::Poll, &ports);
+        let specs = column_specs(&ports);
+        assert_eq!(columns.len(), specs.len());
+        let metrics = plan::poll_metrics();
+        let words: Vec<_> = columns
+            .iter()
+            .zip(&specs)
+            .map(|(column, spec)| {
+                (
+                    metrics[usize::from(column.metric)].name.as_str(),
+                    column.instance.0,
+                    spec.counter.map(crate::increase::Width::bits),
+                    spec.breaks,
+                )
+            })
+            .collect();
+        assert_eq!(
+            words,
+            vec![
+                ("sysUpTime", 0, None, None),
+                ("ifInOctets", 4, Some(32), None),
+                ("ifOutOctets", 4, Some(32), None),
+                ("ifHCInOctets", 9, Some(64), Some(1)),
+            ]
+        );
+    }
+
+    #[test]
+    fn counters_find_their_old_places() {
+        let old = [port(1, 0b11), port(2, 0b11)];
+        let new = [port(2, 0b101), port(3, 0b1)];
+        let (columns, ports) = remap(&old, &new);
+        assert_eq!(columns, vec![Some(0), Some(3), None, None]);
+        assert_eq!(ports, vec![Some(1), None]);
+    }
+}

@@ -1,0 +1,179 @@
+//! Opening the file, also a damaged one, and beginning an epoch.
+
+use std::path::{Path, PathBuf};
+
+use farwatch_shared::clock::{Clock, Timestamp};
+use farwatch_shared::error::Chain;
+use farwatch_shared::model::Epoch;
+use farwatch_shared::sqlite::{self, SqliteError};
+use rusqlite::{Connection, params};
+
+use super::{SCHEMA, SpoolError, SpoolLimits, space};
+
+/// A file up to this size is checked whole at each start (about half a second); a larger one when it is suspected.
+const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// How a start went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The epoch of this start.
+    pub epoch: Epoch,
+    /// Until when the probe is known to have run: author a gap (`probe_restart` within the same boot, else `probe_off`)
+    /// from here to the first poll. `None`: nothing is known here; `Greeting::unaccounted` will say.
+    pub last_tick: Option<Timestamp>,
+    /// There was no file, or it was damaged: the inventory is to be pulled before numbers are minted.
+    pub is_new: bool,
+    /// Where a damaged file is now.
+    pub set_aside: Option<PathBuf>,
+}
+
+pub(super) fn open(
+    path: &Path,
+    limits: &SpoolLimits,
+    clock: &Clock,
+) -> Result<(Connection, Opened), SpoolError> {
+    let mut set_aside = None;
+    let connection = match try_open(path) {
+        Ok(connection) => connection,
+        Err(error) if error.is_corrupt() => {
+            tracing::error!(error = %Chain(&error), "the spool's file is damaged; it is set aside and a fresh one begun");
+            let (starts, lease) = salvage(path);
+            let aside = sqlite::set_aside(path, clock.now()).map_err(|source| SpoolError::Io {
+                path: path.to_owned(),
+                source,
+            })?;
+            let _ = std::fs::remove_file(suspicion(path));
+            set_aside = Some(aside);
+            let connection = sqlite::open(path, &SCHEMA)?;
+            connection
+                .execute(
+                    "UPDATE meta SET starts = ?1, lease = ?2",
+                    params![starts, lease],
+                )
+                .map_err(at(path))?;
+            connection
+        }
+        Err(error) if error.is_full() => {
+            space::release_reserve(path);
+            try_open(path)?
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let last_tick: Timestamp = connection
+        .query_row("SELECT last_tick_ms FROM meta", [], |row| row.get(0))
+        .map_err(at(path))?;
+    let starts: u32 = connection
+        .query_row("SELECT starts FROM meta", [], |row| row.get(0))
+        .map_err(at(path))?;
+    if starts == 0 || set_aside.is_some() {
+        account_from(&connection, clock.now()).map_err(at(path))?;
+    }
+    let epoch = match begin_epoch(&connection, 0) {
+        Ok(epoch) => epoch,
+        Err(error) if sqlite::is_full(&error) => {
+            space::release_reserve(path);
+            begin_epoch(&connection, 0).map_err(at(path))?
+        }
+        Err(error) => return Err(at(path)(error).into()),
+    };
+    space::keep_reserve(path, limits);
+    let opened = Opened {
+        epoch,
+        last_tick: (last_tick.ms() > 0).then_some(last_tick),
+        is_new: starts == 0 || set_aside.is_some(),
+        set_aside,
+    };
+    Ok((connection, opened))
+}
+
+fn try_open(path: &Path) -> Result<Connection, SqliteError> {
+    let connection = sqlite::open(path, &SCHEMA)?;
+    let suspected = suspicion(path).exists();
+    let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
+    // One statement over each table's root finds gross damage in any file.
+    connection
+        .query_row(
+            "SELECT (SELECT count(*) FROM meta) + (SELECT count(*) FROM lanes) + (SELECT count(*) FROM dropped)",
+            [],
+            |row| row.get::<_, i64>(0),
+        )
+        .map_err(at(path))?;
+    if (suspected || small) && !sqlite::is_sound(&connection, path)? {
+        return Err(SqliteError::Sqlite {
+            path: path.to_owned(),
+            source: rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error {
+                    code: rusqlite::ErrorCode::DatabaseCorrupt,
+                    extended_code: rusqlite::ffi::SQLITE_CORRUPT,
+                },
+                Some("quick_check found damage".to_owned()),
+            ),
+        });
+    }
+    let _ = std::fs::remove_file(suspicion(path));
+    Ok(connection)
+}
+
+/// Start counter and lease of a damaged file, where they can still be read: else 0, and Central will say.
+fn salvage(path: &Path) -> (i64, i64) {
+    sqlite::open_reader(path)
+        .ok()
+        .and_then(|connection| {
+            connection
+                .query_row("SELECT starts, lease FROM meta", [], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })
+                .ok()
+        })
+        .unwrap_or((0, 0))
+}
+
+/// Begins a new epoch, its start counter above `above` and all of our own.
+pub(super) fn begin_epoch(c: &Connection, above: u32) -> rusqlite::Result<Epoch> {
+    let epoch = mint_epoch(c, above)?;
+    c.execute("UPDATE meta SET running = ?1", [epoch])?;
+    Ok(epoch)
+}
+
+/// Takes the next start counter without making it the running epoch.
+pub(super) fn mint_epoch(c: &Connection, above: u32) -> rusqlite::Result<Epoch> {
+    let start: u32 = c.query_row(
+        "UPDATE meta SET starts = max(starts, ?1) + 1 RETURNING starts",
+        [above.min(u32::MAX / 4)],
+        |row| row.get(0),
+    )?;
+    Ok(Epoch::new(start, rand::random()))
+}
+
+/// Notes that this store accounts for all time from `from` on: with the gap over the time before its birth, in the same
+/// transaction.
+///
+/// # Errors
+/// SQLite's own.
+pub fn account_from(c: &Connection, from: Timestamp) -> rusqlite::Result<()> {
+    c.execute("UPDATE meta SET known_from_ms = ?1", [from])?;
+    Ok(())
+}
+
+pub(super) fn running(c: &Connection) -> rusqlite::Result<Epoch> {
+    c.prepare_cached("SELECT running FROM meta")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Leaves word that the file is to be checked at the next start.
+pub(super) fn suspect(path: &Path) {
+    if let Err(error) = std::fs::write(suspicion(path), b"") {
+        tracing::warn!(%error, "the damaged spool could not be marked");
+    }
+}
+
+fn suspicion(path: &Path) -> PathBuf {
+    path.with_extension("db.suspect")
+}
+
+fn at(path: &Path) -> impl Fn(rusqlite::Error) -> SqliteError + '_ {
+    move |source| SqliteError::Sqlite {
+        path: path.to_owned(),
+        source,
+    }
+}

@@ -1,0 +1,153 @@
+//! A CA that signs whatever a test wants.
+
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, SanType, SerialNumber,
+};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use time::OffsetDateTime;
+
+use super::accept::{Authority, Enrolled};
+use super::endpoint::Credentials;
+use super::name::{ProbeName, central_uri};
+use super::verify::{key_hash_of, sha256};
+use crate::clock::Timestamp;
+use crate::id::{CustomerId, DeploymentId, ProbeId, SiteId};
+
+pub(super) const FROM: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(super) const UNTIL: Timestamp = Timestamp::from_secs(1_800_000_000 + 72 * 3_600);
+
+pub(super) struct Forge {
+    pub(super) deployment: DeploymentId,
+    pub(super) certificate: CertificateDer<'static>,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// What a forged leaf says.
+pub(super) struct Leaf {
+    pub(super) names: Vec<SanType>,
+    pub(super) usage: Vec<ExtendedKeyUsagePurpose>,
+    pub(super) is_ca: bool,
+    pub(super) from: Timestamp,
+    pub(super) until: Timestamp,
+}
+
+impl Leaf {
+    pub(super) fn of(name: &ProbeName) -> Self {
+        Self::named(&name.to_string())
+    }
+
+    pub(super) fn named(uri: &str) -> Self {
+        Self {
+            names: vec![SanType::URI(uri.try_into().unwrap())],
+            usage: vec![ExtendedKeyUsagePurpose::ClientAuth],
+            is_ca: false,
+            from: FROM,
+            until: UNTIL,
+        }
+    }
+
+    fn params(self) -> CertificateParams {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "leaf");
+        params.subject_alt_names = self.names;
+        params.extended_key_usages = self.usage;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.not_before = OffsetDateTime::from_unix_timestamp(self.from.secs()).unwrap();
+        params.not_after = OffsetDateTime::from_unix_timestamp(self.until.secs()).unwrap();
+        params.serial_number = Some(SerialNumber::from_slice(&[1, 2, 3]));
+        if self.is_ca {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params.key_usages.push(KeyUsagePurpose::KeyCertSign);
+        }
+        params
+    }
+}
+
+impl Forge {
+    pub(super) fn new(deployment: DeploymentId) -> Self {
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "Farwatch CA");
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Self {
+            deployment,
+            certificate,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    pub(super) fn authority(&self) -> Authority {
+        Authority {
+            deployment: self.deployment,
+            anchors: vec![self.certificate.clone()],
+        }
+    }
+
+    pub(super) fn name(&self) -> ProbeName {
+        ProbeName {
+            deployment: self.deployment,
+            customer: CustomerId::generate(),
+            site: SiteId::generate(),
+            probe: ProbeId::generate(),
+        }
+    }
+
+    pub(super) fn sign(&self, leaf: Leaf) -> Credentials {
+        let key = KeyPair::generate().unwrap();
+        let certificate = leaf.params().signed_by(&key, &self.issuer).unwrap();
+        credentials(certificate.der().clone(), &key)
+    }
+
+    /// A leaf that another leaf signed.
+    pub(super) fn sign_by_leaf(&self, middle: Leaf, leaf: Leaf) -> Credentials {
+        let middle_key = KeyPair::generate().unwrap();
+        let params = middle.params();
+        let middle = params.signed_by(&middle_key, &self.issuer).unwrap();
+        let issuer = Issuer::new(params, middle_key);
+        let key = KeyPair::generate().unwrap();
+        let certificate = leaf.params().signed_by(&key, &issuer).unwrap();
+        let mut own = credentials(certificate.der().clone(), &key);
+        own.chain.push(middle.der().clone());
+        own
+    }
+
+    pub(super) fn central(&self) -> Credentials {
+        let mut leaf = Leaf::named(&central_uri(self.deployment));
+        leaf.usage = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let mut own = self.sign(leaf);
+        own.chain.push(self.certificate.clone());
+        own
+    }
+
+    pub(super) fn ca_key_hash(&self) -> [u8; 32] {
+        key_hash_of(&self.certificate).unwrap()
+    }
+}
+
+pub(super) fn self_signed(leaf: Leaf) -> Credentials {
+    let key = KeyPair::generate().unwrap();
+    let certificate = leaf.params().self_signed(&key).unwrap();
+    credentials(certificate.der().clone(), &key)
+}
+
+fn credentials(certificate: CertificateDer<'static>, key: &KeyPair) -> Credentials {
+    Credentials {
+        chain: vec![certificate],
+        key: PrivateKeyDer::try_from(key.serialize_der()).unwrap(),
+    }
+}
+
+/// The row of a probe that enrolled with the key of `own`.
+pub(super) fn row(name: &ProbeName, own: &Credentials) -> Enrolled {
+    Enrolled {
+        customer: name.customer,
+        site: name.site,
+        key_hash: key_hash_of(&own.chain[0]).unwrap_or_else(|| sha256(b"")),
+        revoked: false,
+    }
+}

@@ -1,0 +1,112 @@
+//! A probe as a process.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::process::{self, Kill, Process};
+
+/// A probe, with a data directory that outlives its process.
+#[derive(Debug)]
+pub struct Probe {
+    /// The data directory.
+    pub dir: PathBuf,
+    process: Option<Process>,
+}
+
+impl Probe {
+    /// Joins with a token; does not start.
+    ///
+    /// # Errors
+    /// What `farwatch-probe join` said.
+    pub fn join(dir: &Path, token: &str) -> anyhow::Result<Self> {
+        let at = dir.display().to_string();
+        process::run("farwatch-probe", &["join", token, "--data-dir", &at])?;
+        Ok(Self {
+            dir: dir.to_owned(),
+            process: None,
+        })
+    }
+
+    /// A probe whose directory is there already (a copy of another's, say).
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            process: None,
+        }
+    }
+
+    /// Starts the process, with more environment (`FARWATCH_FAILPOINT`).
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn start(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
+        let at = self.dir.display().to_string();
+        let envs: Vec<_> = envs
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let args = ["run", "--data-dir", &at];
+        self.process = Some(Process::start(
+            "farwatch-probe",
+            &args,
+            &envs,
+            &self.dir.join("probe.log"),
+        )?);
+        Ok(())
+    }
+
+    /// Ends the process; the data stays.
+    pub fn end(&mut self, how: Kill) {
+        if let Some(mut process) = self.process.take() {
+            process.end(how);
+        }
+    }
+
+    /// Whether the process has ended by itself (a failpoint, say).
+    pub fn has_ended(&mut self) -> bool {
+        self.process
+            .as_mut()
+            .is_none_or(|process| process.ended().is_some())
+    }
+
+    /// The process, for signals.
+    #[must_use]
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// `farwatch-probe status --json`.
+    ///
+    /// # Errors
+    /// What the command said.
+    pub fn status(&self) -> anyhow::Result<Value> {
+        process::run(
+            "farwatch-probe",
+            &[
+                "status",
+                "--json",
+                "--data-dir",
+                &self.dir.display().to_string(),
+            ],
+        )
+    }
+
+    /// `farwatch-probe spool ledger --json`.
+    ///
+    /// # Errors
+    /// What the command said.
+    pub fn ledger(&self) -> anyhow::Result<Value> {
+        process::run(
+            "farwatch-probe",
+            &[
+                "spool",
+                "ledger",
+                "--json",
+                "--data-dir",
+                &self.dir.display().to_string(),
+            ],
+        )
+    }
+}
