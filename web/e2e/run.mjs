@@ -90,7 +90,7 @@ const shot = async (name) => {
 const quiet = () => page.waitForTimeout(400);
 
 await check('a page has a strict policy and nothing inline', async () => {
-  const response = await page.request.get(base + '/login');
+  const response = await page.request.get(`${base}/login`);
   const policy = response.headers()['content-security-policy'] ?? '';
   assert(policy.includes("default-src 'none'"), `policy is "${policy}"`);
   assert(!policy.includes('unsafe-inline') && !policy.includes('unsafe-eval'), `policy is "${policy}"`);
