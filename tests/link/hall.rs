@@ -136,6 +136,9 @@ impl SampleStore for Samples {
     }
 
     async fn put_layouts(&self, _scope: &ProbeScope, body: &LayoutsBody) -> Result<(), NoRoom> {
+        if self.0.full.load(Ordering::Relaxed) {
+            return Err(NoRoom);
+        }
         self.0.layouts.lock().unwrap().push(body.clone());
         Ok(())
     }
