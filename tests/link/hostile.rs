@@ -365,7 +365,13 @@ async fn nothing_is_read_from_whoever_is_not_let_in() {
     }
     let closed = tokio::time::timeout(SOON, link.closed()).await.unwrap();
     assert!(
-        matches!(closed, Closed::ByPeer { code: CloseCode::Refused, .. }),
+        matches!(
+            closed,
+            Closed::ByPeer {
+                code: CloseCode::Refused,
+                ..
+            }
+        ),
         "{closed:?}"
     );
     // Renewing is not working: a hello there is no request.
