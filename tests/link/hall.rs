@@ -68,9 +68,7 @@ pub(crate) struct NoRoom;
 impl Samples {
     fn new() -> Self {
         let ledger = Connection::open_in_memory().unwrap();
-        ledger
-            .execute_batch(ledger::SCHEMA)
-            .unwrap();
+        ledger.execute_batch(ledger::SCHEMA).unwrap();
         Self(Arc::new(SamplesInner {
             ledger: Mutex::new(ledger),
             kept: Mutex::default(),
