@@ -1,3 +1,4 @@
 //! Who is at this site: what answers, what it is, who is next to whom.
 
+pub mod own;
 pub mod sweep;
