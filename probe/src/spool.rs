@@ -35,7 +35,7 @@ mod stock;
 
 pub use report::{DroppedTotal, LaneReport, SpoolReport, SpoolStatus, report_of_file};
 pub use space::SpoolLimits;
-pub use start::Opened;
+pub use start::{Opened, account_from};
 
 /// The file in the data directory.
 pub const FILE: &str = "spool.db";

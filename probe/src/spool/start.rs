@@ -19,7 +19,7 @@ pub struct Opened {
     /// The epoch of this start.
     pub epoch: Epoch,
     /// Until when the probe is known to have run: author a gap (`probe_restart` within the same boot, else `probe_off`)
-    /// from here to the first poll. `None`: nothing is known; ask Central's hello for the newest time it has.
+    /// from here to the first poll. `None`: nothing is known here; `Greeting::unaccounted` will say.
     pub last_tick: Option<Timestamp>,
     /// There was no file, or it was damaged: the inventory is to be pulled before numbers are minted.
     pub is_new: bool,
@@ -65,6 +65,9 @@ pub(super) fn open(
     let starts: u32 = connection
         .query_row("SELECT starts FROM meta", [], |row| row.get(0))
         .map_err(at(path))?;
+    if starts == 0 || set_aside.is_some() {
+        account_from(&connection, clock.now()).map_err(at(path))?;
+    }
     let epoch = match begin_epoch(&connection, 0) {
         Ok(epoch) => epoch,
         Err(error) if sqlite::is_full(&error) => {
@@ -140,6 +143,16 @@ pub(super) fn mint_epoch(c: &Connection, above: u32) -> rusqlite::Result<Epoch> 
         |row| row.get(0),
     )?;
     Ok(Epoch::new(start, rand::random()))
+}
+
+/// Notes that this store accounts for all time from `from` on: with the gap over the time before its birth, in the same
+/// transaction.
+///
+/// # Errors
+/// SQLite's own.
+pub fn account_from(c: &Connection, from: Timestamp) -> rusqlite::Result<()> {
+    c.execute("UPDATE meta SET known_from_ms = ?1", [from])?;
+    Ok(())
 }
 
 pub(super) fn running(c: &Connection) -> rusqlite::Result<Epoch> {

@@ -38,14 +38,15 @@ pub(super) fn stock(c: &Connection) -> rusqlite::Result<Stock> {
             }
         })
         .collect();
-    let lease: i64 = c
-        .prepare_cached("SELECT lease FROM meta")?
-        .query_row([], |row| row.get(0))?;
+    let (lease, known_from): (i64, _) = c
+        .prepare_cached("SELECT lease, known_from_ms FROM meta")?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Stock {
         running: heads.running,
         lease: to_seq(lease),
         lanes,
         dropped: heads.dropped,
+        known_from,
     })
 }
 

@@ -91,6 +91,9 @@ pub struct Greeting {
     pub settlements: Vec<Settlement>,
     /// Then, when set: a new epoch whose start counter is above this one: `spool.start_epoch(above)`.
     pub new_epoch_above: Option<u32>,
+    /// Then, when set: time that neither Central nor this store accounts for (the store is younger than what Central
+    /// has): commit a `ProbeGap` (`probe_off`) over it, with `spool::account_from` in the same transaction.
+    pub unaccounted: Option<(Timestamp, Timestamp)>,
     /// Central was restored from a backup.
     pub restored: bool,
     /// Layouts to send again: `spool.emit_layouts`.
@@ -186,6 +189,7 @@ pub struct Sender {
     /// Undecided at a close that Central made: sent first and alone, oldest first.
     suspects: Vec<BatchKey>,
     layouts_sent: BTreeSet<WantedLayout>,
+    known_from: Timestamp,
     bucket: Bucket,
     redial: Redial,
 }
@@ -226,6 +230,7 @@ impl Sender {
             sent_total: 0,
             suspects: Vec::new(),
             layouts_sent: BTreeSet::new(),
+            known_from: Timestamp(0),
             bucket: Bucket::new(limits.backlog_bytes_per_s),
             redial: Redial::default(),
         }
@@ -313,6 +318,9 @@ impl Sender {
             new_epoch_above: answer
                 .new_epoch
                 .then(|| newest.unwrap_or(0).max(running.start())),
+            unaccounted: (answer.newest_committed.ms() > 0
+                && answer.newest_committed < self.known_from)
+                .then_some((answer.newest_committed, self.known_from)),
             restored: answer.restored,
             want_layouts: self.new_wants(&answer.want_layouts),
         })
@@ -566,9 +574,10 @@ impl Sender {
         let mut before = std::mem::take(&mut self.lanes);
         for lane in &stock.lanes {
             let key = (lane.lane, lane.epoch);
-            let sent = before.remove(&key).map_or_else(SeqSet::new, |out| out.sent);
-            self.lanes.insert(key, LaneOut::new(lane, sent));
+            let ours = before.remove(&key).map_or_else(SeqSet::new, |out| out.ours);
+            self.lanes.insert(key, LaneOut::new(lane, ours));
         }
+        self.known_from = stock.known_from;
         self.refresh(&stock.heads());
     }
 

@@ -135,11 +135,13 @@ impl<'a> Call<'a> {
                 .await
             {
                 Ok(answer) => answer,
-                Err(GetError::Timeout { attempts, .. }) if size > 1 && self.peer.has_answered() => {
+                Err(GetError::Timeout { attempts, .. })
+                    if size > 1 && (self.peer.has_answered() || self.limits.attempts > 1) =>
+                {
                     if !self.is_alive(&names[0]).await {
                         return Err(self.timeout(attempts + 1));
                     }
-                    self.peer.learned().get.shrink(size);
+                    self.peer.learned().get.shrink_after_silence(size);
                     continue;
                 }
                 Err(GetError::Malformed { .. }) if size > 1 => {

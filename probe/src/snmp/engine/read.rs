@@ -77,9 +77,10 @@ impl Call<'_> {
             });
             if by_cursor.last().is_some_and(Option::is_some) {
                 let known = match &table.rows {
-                    Rows::Known(rows) => Some(rows.as_slice()),
+                    Rows::Known(rows) => Some(Known::of(rows)),
                     _ => None,
                 };
+                let known = known.as_ref();
                 cursors.extend(
                     table
                         .columns
@@ -285,14 +286,20 @@ impl Call<'_> {
                 {
                     // too much for it, or is it gone?
                     let first = request.names[0].clone();
-                    if error.is_silence()
-                        && (!self.peer.has_answered() || !self.is_alive(&first).await)
-                    {
+                    let may_ask = self.peer.has_answered() || self.limits.attempts > 1;
+                    if error.is_silence() && !(may_ask && self.is_alive(&first).await) {
                         return Some(self.cut_by(error));
                     }
-                    self.peer.learned().bulk.shrink(asked);
-                    if by_next {
-                        self.peer.learned().get.shrink(asked);
+                    let mut learned = self.peer.learned();
+                    let size = if by_next {
+                        &mut learned.get
+                    } else {
+                        &mut learned.bulk
+                    };
+                    if error.is_silence() {
+                        size.shrink_after_silence(asked);
+                    } else {
+                        size.shrink(asked);
                     }
                     continue;
                 }
@@ -347,10 +354,13 @@ impl Call<'_> {
             // how v1 says that nothing follows
             (ErrorStatus::NoSuchName, Some(at)) if *by_next => cursors[at].done = true,
             _ if asked > 1 => {
-                self.peer.learned().bulk.shrink(asked);
-                if *by_next {
-                    self.peer.learned().get.shrink(asked);
-                }
+                let mut learned = self.peer.learned();
+                let size = if *by_next {
+                    &mut learned.get
+                } else {
+                    &mut learned.bulk
+                };
+                size.shrink(asked);
             }
             _ if !*by_next => *by_next = true,
             (ErrorStatus::NoSuchName | ErrorStatus::NoError, _) => cursors[group[0]].done = true,
@@ -361,23 +371,27 @@ impl Call<'_> {
 }
 
 impl Cursor {
-    fn new(column: &Oid, known: Option<&[Index]>) -> Self {
-        let until = known.map(|rows| {
-            (
-                rows.iter().max().map(|row| column.with_index(row)),
-                rows.len(),
-            )
-        });
-        let at = known
-            .and_then(|rows| rows.iter().min())
-            .map_or_else(|| column.clone(), |first| before(column, first));
-        Self {
+    fn new(column: &Oid, known: Option<&Known>) -> Self {
+        let mut cursor = Self {
             column: column.clone(),
-            at,
-            done: until.as_ref().is_some_and(|(last, _)| last.is_none()),
-            until: until.and_then(|(last, rows)| Some((last?, rows))),
+            at: column.clone(),
+            until: None,
             cells: Vec::new(),
+            done: false,
+        };
+        match known {
+            Some(Known {
+                bounds: Some((before_first, last)),
+                rows,
+            }) => {
+                cursor.at = column.with_index(before_first);
+                cursor.until = Some((column.with_index(last), *rows));
+                cursor.cells.reserve(*rows);
+            }
+            Some(Known { bounds: None, .. }) => cursor.done = true,
+            None => {}
         }
+        cursor
     }
 
     /// Takes the next value of this column, or finds that it has ended. An OID that does not increase is an error.
@@ -409,14 +423,32 @@ impl Cursor {
     }
 }
 
-/// A name after which a row is the first to come: `ifInOctets.6` for row 7, the column itself for row 0 or 1.
-fn before(column: &Oid, first: &Index) -> Oid {
-    let arcs: Vec<u32> = first.arcs().collect();
-    match arcs.split_last() {
-        Some((0 | 1, [])) | None => column.clone(),
-        Some((0, rest)) => column.with_index(&Index::from_arcs(rest)),
-        Some((last, rest)) => column.with_index(&Index::from_arcs(rest)).child(last - 1),
+/// Rows known from before, the same for all columns of a table.
+struct Known {
+    /// An index after which the first row is the next to come, and the last row.
+    bounds: Option<(Index, Index)>,
+    rows: usize,
+}
+
+impl Known {
+    fn of(rows: &[Index]) -> Self {
+        let bounds = rows.iter().min().zip(rows.iter().max());
+        Self {
+            bounds: bounds.map(|(first, last)| (before(first), last.clone())),
+            rows: rows.len(),
+        }
     }
+}
+
+/// Row 6 for row 7; nothing, which is the column itself, for row 0 or 1.
+fn before(first: &Index) -> Index {
+    let mut arcs: Vec<u32> = first.arcs().collect();
+    match arcs.pop() {
+        None | Some(0) => {}
+        Some(1) if arcs.is_empty() => {}
+        Some(last) => arcs.push(last - 1),
+    }
+    Index::from_arcs(&arcs)
 }
 
 /// The cells of one column among sorted ones.

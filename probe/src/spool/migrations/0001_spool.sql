@@ -10,6 +10,8 @@ CREATE TABLE meta (
     lease      INTEGER NOT NULL,
     -- Latest time in the last samples batch: until then the probe is known to have run.
     last_tick_ms INTEGER NOT NULL,
+    -- From here on this store accounts for all time: its birth, or the start of the gap written for the time before.
+    known_from_ms INTEGER NOT NULL DEFAULT 0,
     -- When acknowledged data last went early because space was short; 0 = never.
     squeezed_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;

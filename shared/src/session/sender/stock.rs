@@ -1,5 +1,6 @@
 //! What the spool tells the sender, and what the sender tells the spool.
 
+use crate::clock::Timestamp;
 use crate::model::{Epoch, Lane};
 use crate::session::SeqSet;
 use crate::wire::message::batch::Dropped;
@@ -16,6 +17,9 @@ pub struct Stock {
     pub lanes: Vec<LaneStock>,
     /// Ranges dropped unsent, until Central's watermark has passed them.
     pub dropped: Vec<Dropped>,
+    /// From here on this store accounts for all time, with samples or gaps: its birth, or the start of the gap that was
+    /// written for the time before.
+    pub known_from: Timestamp,
 }
 
 impl Stock {

@@ -85,7 +85,7 @@ pub struct HelloAnswer {
     pub committed: Vec<LaneCommitted>,
     /// Layouts that committed but undecoded batches name.
     pub want_layouts: Vec<WantedLayout>,
-    /// The newest slot or event committed from this probe, ever; 0 before the first. A probe without a store starts its `probe_off` gap here.
+    /// Until when the samples of this probe are committed without a hole; 0 before the first. A probe whose store is younger starts its `probe_off` gap here.
     pub newest_committed: Timestamp,
     /// The highest device number that Central knows of this probe; a probe never mints one at or below it.
     pub highest_device_no: u32,
@@ -266,5 +266,21 @@ pub struct Notice {
 }
 impl Message for Notice {
     const TYPE: u16 = 6;
+    const VERSION: u16 = 1;
+}
+
+/// `StreamOpen::kind`: samples made since the session's snapshot.
+pub const LIVE: u8 = 2;
+/// `StreamOpen::kind`: batches older than the session, oldest first.
+pub const BACKLOG: u8 = 3;
+
+/// First frame of a stream of batches that is not the events stream; probe → Central.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamOpen {
+    /// [`LIVE`] or [`BACKLOG`].
+    pub kind: u8,
+}
+impl Message for StreamOpen {
+    const TYPE: u16 = 7;
     const VERSION: u16 = 1;
 }
