@@ -19,9 +19,10 @@ pub mod schedule;
 pub mod work;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use farwatch_shared::clock::Timestamp;
+use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::model::{DeviceNo, DeviceState};
 use farwatch_shared::wire::message::batch::{AddressRecord, DeviceRecord};
 use farwatch_shared::wire::message::session::{DeviceNow, InterfaceNow};
@@ -29,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::site::Site;
+use crate::detect::{Detector, Moment};
 use crate::discovery::sweep::Place;
 use crate::inventory::Found;
 use crate::inventory::facts::Around;
@@ -42,7 +44,6 @@ pub(crate) enum Command {
     Addresses(Vec<AddressRecord>, Option<Place>),
     Known(Vec<IpAddr>, oneshot::Sender<Vec<Option<Known>>>),
     Forget(Vec<DeviceNo>),
-    Snapshot(oneshot::Sender<Snapshot>),
     Listing(oneshot::Sender<Vec<Listed>>),
     Restore(Vec<DeviceRecord>, u32, oneshot::Sender<()>),
     MissedSince(Timestamp),
@@ -59,17 +60,6 @@ pub struct Known {
     pub credential: Option<String>,
     /// It ever spoke v3: no weaker version is tried.
     pub speaks_v3: bool,
-}
-
-/// All current states, for the start of a session.
-#[derive(Clone, Debug, Default)]
-pub struct Snapshot {
-    /// When.
-    pub at: Timestamp,
-    /// Devices.
-    pub devices: Vec<DeviceNow>,
-    /// Interfaces.
-    pub interfaces: Vec<InterfaceNow>,
 }
 
 /// A device as `farwatch-probe status` names it.
@@ -117,6 +107,9 @@ pub struct Totals {
 pub struct Monitor {
     commands: mpsc::Sender<Command>,
     totals: watch::Receiver<Totals>,
+    detector: Arc<Mutex<Detector>>,
+    highest: Arc<AtomicU32>,
+    clock: Clock,
 }
 
 impl Monitor {
@@ -155,11 +148,20 @@ impl Monitor {
         self.send(Command::Forget(devices)).await;
     }
 
-    /// All current states.
-    pub async fn snapshot(&self) -> Snapshot {
-        let (tell, answer) = oneshot::channel();
-        self.send(Command::Snapshot(tell)).await;
-        answer.await.unwrap_or_default()
+    /// All current states, from memory.
+    #[must_use]
+    pub fn states(&self) -> (Vec<DeviceNow>, Vec<InterfaceNow>) {
+        let now = Moment {
+            wall: self.clock.now(),
+            boot_ms: self.clock.boot_ms(),
+        };
+        work::lock(&self.detector).snapshot(now)
+    }
+
+    /// The highest device number ever given here.
+    #[must_use]
+    pub fn highest_device_no(&self) -> u32 {
+        self.highest.load(Ordering::Relaxed)
     }
 
     /// All devices, for people.

@@ -95,7 +95,9 @@ impl Scope {
 
     fn is_permitted(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
-            IpAddr::V4(v4) if v4.is_loopback() => self.allow_loopback && v4 != Ipv4Addr::new(127, 255, 255, 255),
+            IpAddr::V4(v4) if v4.is_loopback() => {
+                self.allow_loopback && v4 != Ipv4Addr::new(127, 255, 255, 255)
+            }
             IpAddr::V4(v4) => {
                 !(v4.is_link_local()
                     || v4.is_multicast()
@@ -182,12 +184,20 @@ impl Site {
             match Credential::from_record(record) {
                 Ok(credential) => credentials.push(credential),
                 Err(error) => {
-                    problems.push(format!("credential {:?} cannot be used: {error}", record.name));
+                    problems.push(format!(
+                        "credential {:?} cannot be used: {error}",
+                        record.name
+                    ));
                 }
             }
         }
         credentials.sort_by_key(|credential| credential.version != "v3");
-        let mut snmp_ports: Vec<u16> = document.snmp_ports.iter().copied().filter(|port| *port != 0).collect();
+        let mut snmp_ports: Vec<u16> = document
+            .snmp_ports
+            .iter()
+            .copied()
+            .filter(|port| *port != 0)
+            .collect();
         if snmp_ports.is_empty() {
             snmp_ports.push(161);
         }
@@ -210,7 +220,9 @@ impl Site {
     /// The credential of that name.
     #[must_use]
     pub fn credential(&self, name: &str) -> Option<&Credential> {
-        self.credentials.iter().find(|credential| credential.name == name)
+        self.credentials
+            .iter()
+            .find(|credential| credential.name == name)
     }
 
     /// Whether an address may be asked, because it lies in a range or because a person named it.
@@ -250,9 +262,14 @@ impl Credential {
                     "authPriv" => V3User::auth_priv(
                         &record.user_name,
                         (auth()?, &record.auth_password),
-                        (record.priv_protocol.parse::<PrivProtocol>()?, &record.priv_password),
+                        (
+                            record.priv_protocol.parse::<PrivProtocol>()?,
+                            &record.priv_password,
+                        ),
                     )?,
-                    "authNoPriv" => V3User::auth(&record.user_name, auth()?, &record.auth_password)?,
+                    "authNoPriv" => {
+                        V3User::auth(&record.user_name, auth()?, &record.auth_password)?
+                    }
                     _ => V3User::no_auth(&record.user_name)?,
                 };
                 let mut words = vec![user.security_level().to_string()];
@@ -292,7 +309,9 @@ fn own_range(net: Ipv4Net) -> Option<IpNet> {
         return None;
     }
     let prefix = net.prefix_len().max(22);
-    Ipv4Net::new(address, prefix).ok().map(|net| IpNet::V4(net.trunc()))
+    Ipv4Net::new(address, prefix)
+        .ok()
+        .map(|net| IpNet::V4(net.trunc()))
 }
 
 /// The largest range that is swept.
@@ -342,22 +361,44 @@ mod tests {
     #[test]
     fn without_ranges_its_own_network_is_swept_up_to_a_22() {
         let site = site(&[], &[], false);
-        assert_eq!(site.scope.to_sweep(), vec!["192.168.4.0/22".parse().unwrap()]);
+        assert_eq!(
+            site.scope.to_sweep(),
+            vec!["192.168.4.0/22".parse().unwrap()]
+        );
         assert!(allows(&site, "192.168.7.255") && !allows(&site, "192.168.8.1"));
     }
 
     #[test]
     fn loopback_link_local_and_multicast_need_more_than_a_range() {
-        let all = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/12", "10.0.0.0/24", "0.0.0.0/8", "::1/128", "fe80::/64"];
+        let all = [
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "224.0.0.0/12",
+            "10.0.0.0/24",
+            "0.0.0.0/8",
+            "::1/128",
+            "fe80::/64",
+        ];
         let closed = site(&all, &[], false);
         let open = site(&all, &[], true);
-        for never in ["169.254.169.254", "224.0.0.5", "255.255.255.255", "0.0.0.0", "fe80::1", "127.255.255.255"] {
+        for never in [
+            "169.254.169.254",
+            "224.0.0.5",
+            "255.255.255.255",
+            "0.0.0.0",
+            "fe80::1",
+            "127.255.255.255",
+        ] {
             assert!(!allows(&closed, never) && !allows(&open, never), "{never}");
         }
         assert!(!allows(&closed, "127.0.0.1") && !allows(&closed, "::ffff:127.0.0.1"));
         assert!(allows(&closed, "10.0.0.9"));
         let small = site(&["127.0.10.0/24"], &["127.0.10.8/29"], true);
-        assert!(allows(&small, "127.0.10.1") && !allows(&small, "127.0.10.9") && !allows(&small, "127.0.11.1"));
+        assert!(
+            allows(&small, "127.0.10.1")
+                && !allows(&small, "127.0.10.9")
+                && !allows(&small, "127.0.11.1")
+        );
     }
 
     #[test]
@@ -368,7 +409,9 @@ mod tests {
             ..document()
         };
         let site = Site::from_document(&document, &[], &["10.0.5.0/24".parse().unwrap()]);
-        assert!(allows(&site, "10.0.5.1") && !allows(&site, "10.0.6.1") && !allows(&site, "10.9.9.9"));
+        assert!(
+            allows(&site, "10.0.5.1") && !allows(&site, "10.0.6.1") && !allows(&site, "10.9.9.9")
+        );
         assert_eq!(site.named("10.0.5.9".parse().unwrap()), Some(Some(1161)));
         assert_eq!(site.problems.len(), 1);
     }

@@ -51,10 +51,18 @@ pub async fn try_all(
         .map_or_else(|| site.snmp_ports.clone(), |port| vec![port]);
     let all: Vec<(u16, &Credential)> = ports
         .iter()
-        .flat_map(|port| site.credentials.iter().map(|credential| (*port, credential)))
+        .flat_map(|port| {
+            site.credentials
+                .iter()
+                .map(|credential| (*port, credential))
+        })
         .filter(|(_, credential)| !before.speaks_v3 || credential.version == "v3")
         .collect();
-    let start = if before.skip < all.len() { before.skip } else { 0 };
+    let start = if before.skip < all.len() {
+        before.skip
+    } else {
+        0
+    };
     for (at, (port, credential)) in all.iter().enumerate().skip(start).take(FAILURES) {
         tried.next = at + 1;
         let target = Target {
@@ -75,7 +83,9 @@ pub async fn try_all(
                 tried.next = 0;
                 return tried;
             }
-            Err(error) => tried.refused |= !matches!(error, GetError::Timeout { .. } | GetError::Send { .. }),
+            Err(error) => {
+                tried.refused |= !matches!(error, GetError::Timeout { .. } | GetError::Send { .. })
+            }
         }
     }
     tried
@@ -125,7 +135,11 @@ impl Tried {
             None => format!(
                 "no response to {} SNMP {}: wrong community, no SNMP there, or a firewall",
                 self.attempts.len(),
-                if self.attempts.len() == 1 { "try" } else { "tries" }
+                if self.attempts.len() == 1 {
+                    "try"
+                } else {
+                    "tries"
+                }
             ),
         }
     }
@@ -193,7 +207,11 @@ mod tests {
         ) -> BoxFuture<'a, Result<Reading, WalkError>> {
             unreachable!("only check is asked")
         }
-        fn check<'a>(&'a self, target: &'a Target, limits: Limits) -> BoxFuture<'a, Result<(), GetError>> {
+        fn check<'a>(
+            &'a self,
+            target: &'a Target,
+            limits: Limits,
+        ) -> BoxFuture<'a, Result<(), GetError>> {
             self.knocks
                 .lock()
                 .unwrap()
@@ -273,9 +291,21 @@ mod tests {
             "speaks SNMP at port 161, but not with credential secure: unknown user"
         );
         let skip = first.next;
-        let second = knock(&door, &site, "10.0.0.1", &Before { skip, ..Before::default() }).await;
+        let second = knock(
+            &door,
+            &site,
+            "10.0.0.1",
+            &Before {
+                skip,
+                ..Before::default()
+            },
+        )
+        .await;
         assert_eq!(second.attempts[0].0, "c2");
-        let third = Before { skip: second.next, ..Before::default() };
+        let third = Before {
+            skip: second.next,
+            ..Before::default()
+        };
         let third = knock(&door, &site, "10.0.0.1", &third).await;
         assert_eq!(third.attempts[0].0, "secure", "and then from the start");
     }
@@ -283,7 +313,10 @@ mod tests {
     #[tokio::test]
     async fn a_device_that_spoke_v3_is_never_asked_in_clear() {
         let (door, site) = (door("161"), site(2, &[161]));
-        let before = Before { speaks_v3: true, ..Before::default() };
+        let before = Before {
+            speaks_v3: true,
+            ..Before::default()
+        };
         let tried = knock(&door, &site, "10.0.0.1", &before).await;
         assert!(tried.works.is_none());
         assert_eq!(*door.knocks.lock().unwrap(), vec![(161, Version::V3)]);
@@ -299,10 +332,16 @@ mod tests {
     #[tokio::test]
     async fn the_port_that_a_person_named_is_the_only_one() {
         let (door, site) = (door("1161"), site(1, &[161, 162]));
-        let before = Before { port: Some(1_161), ..Before::default() };
+        let before = Before {
+            port: Some(1_161),
+            ..Before::default()
+        };
         let tried = knock(&door, &site, "10.0.0.1", &before).await;
         let (credential, port) = tried.works.clone().unwrap();
         assert_eq!((credential.name.as_str(), port), ("c0", 1_161));
-        assert_eq!(tried.reason(&site), "answers to credential c0 (v2c) at port 1161");
+        assert_eq!(
+            tried.reason(&site),
+            "answers to credential c0 (v2c) at port 1161"
+        );
     }
 }

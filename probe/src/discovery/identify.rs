@@ -91,7 +91,9 @@ pub async fn identify(
         if let Some(no) = monitor.found(found).await {
             device = no.0;
             if let Ok(reading) = snmp.read(&target, &facts::around_plan(), limits).await {
-                monitor.around(no, Around::read(&reading, &interfaces)).await;
+                monitor
+                    .around(no, Around::read(&reading, &interfaces))
+                    .await;
             }
         }
     } else if candidate.ping == Some(true) {
@@ -126,10 +128,18 @@ fn already_known(candidate: &Candidate, known: &Known, clock: &Clock) -> Identif
             address: candidate.address.to_string(),
             device: known.device.0,
             icmp: "answered".to_owned(),
-            snmp: if known.is_primary { "answered" } else { "not_tried" }.to_owned(),
+            snmp: if known.is_primary {
+                "answered"
+            } else {
+                "not_tried"
+            }
+            .to_owned(),
             attempts: Vec::new(),
             reason: if known.is_primary {
-                format!("answers to credential {}", known.credential.as_deref().unwrap_or_default())
+                format!(
+                    "answers to credential {}",
+                    known.credential.as_deref().unwrap_or_default()
+                )
             } else {
                 "another address of a device that is known".to_owned()
             },
@@ -141,13 +151,7 @@ fn already_known(candidate: &Candidate, known: &Known, clock: &Clock) -> Identif
     }
 }
 
-fn told(
-    candidate: Candidate,
-    tried: Tried,
-    device: u32,
-    site: &Site,
-    clock: &Clock,
-) -> Identified {
+fn told(candidate: Candidate, tried: Tried, device: u32, site: &Site, clock: &Clock) -> Identified {
     let spoke = tried.works.is_some() || tried.refused;
     let answered = spoke || candidate.ping == Some(true);
     let snmp = match () {
@@ -173,7 +177,11 @@ fn told(
         snmp: snmp.to_owned(),
         attempts: tried.attempts,
         reason,
-        last_seen: if answered { clock.now() } else { Timestamp::default() },
+        last_seen: if answered {
+            clock.now()
+        } else {
+            Timestamp::default()
+        },
     });
     Identified {
         candidate,

@@ -28,7 +28,8 @@ pub fn networks() -> Vec<Ipv4Net> {
     interfaces
         .filter(|interface| {
             use nix::net::if_::InterfaceFlags as Flags;
-            interface.flags.contains(Flags::IFF_UP) && !interface.flags.contains(Flags::IFF_LOOPBACK)
+            interface.flags.contains(Flags::IFF_UP)
+                && !interface.flags.contains(Flags::IFF_LOOPBACK)
         })
         .filter_map(|interface| {
             let address = interface.address?.as_sockaddr_in()?.ip();

@@ -301,7 +301,9 @@ impl Rounds {
                 ..self.place.clone()
             }
         });
-        let moved = place.as_ref().is_some_and(|place| place.done != self.place.done);
+        let moved = place
+            .as_ref()
+            .is_some_and(|place| place.done != self.place.done);
         if self.records.is_empty() && !moved {
             return;
         }
@@ -345,7 +347,9 @@ impl Rounds {
         let site = self.site();
         let allowed: Vec<_> = addresses
             .into_iter()
-            .filter(|address| site.allows(*address) || (by_person && site.scope.allows_named(*address)))
+            .filter(|address| {
+                site.allows(*address) || (by_person && site.scope.allows_named(*address))
+            })
             .filter(|address| by_person || !self.asked.contains(address))
             .collect();
         for address in allowed {
@@ -390,7 +394,9 @@ impl Rounds {
                 by_person,
                 skip,
             };
-            Done::Identified(Box::new(identify(snmp, monitor, clock, site, candidate).await))
+            Done::Identified(Box::new(
+                identify(snmp, monitor, clock, site, candidate).await,
+            ))
         });
     }
 
@@ -418,7 +424,9 @@ impl Rounds {
             );
             self.identifying += 1;
             self.jobs.spawn(async move {
-                Done::Identified(Box::new(identify(snmp, monitor, clock, site, candidate).await))
+                Done::Identified(Box::new(
+                    identify(snmp, monitor, clock, site, candidate).await,
+                ))
             });
         }
     }

@@ -470,7 +470,10 @@ mod tests {
                 run(180, GapReason::NoResponse, &[]),
             ]
         );
-        assert_eq!((built.from, built.to), (Timestamp(60_000), Timestamp(240_000)));
+        assert_eq!(
+            (built.from, built.to),
+            (Timestamp(60_000), Timestamp(240_000))
+        );
     }
 
     #[test]
@@ -489,7 +492,12 @@ mod tests {
             });
         }
         let built = pending.build(&mut Layouts::default(), &HashMap::new());
-        let values: Vec<_> = built.batch.scrapes.iter().map(|s| s.values.clone()).collect();
+        let values: Vec<_> = built
+            .batch
+            .scrapes
+            .iter()
+            .map(|s| s.values.clone())
+            .collect();
         assert_eq!(
             values,
             vec![vec![Some(420), Some(0)], vec![None, Some(1_000)]]

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use farwatch_shared::clock::{Clock, Timestamp};
@@ -23,7 +24,7 @@ use super::pending::{Built, Missing, Pending, PingReading, PollReading};
 use super::ping_round::{self, Echo, PingJob, Pinged};
 use super::poll::{self, PollAnswer, PollJob, PollOutcome};
 use super::schedule::{self, Due, Key, Schedule, SlotClock, Work};
-use super::{COMMANDS, Command, Known, Listed, Monitor, Snapshot, Totals, is_alive};
+use super::{COMMANDS, Command, Known, Listed, Monitor, Totals, is_alive};
 use crate::config::site::Site;
 use crate::detect::{By, Detector, Moment, NO_STATE, Outcome, Remembered, Seen};
 use crate::increase::Counters;
@@ -111,7 +112,9 @@ pub struct Working {
 
     site: Arc<Site>,
     inventory: Inventory,
-    detector: Detector,
+    /// Shared with whoever tells Central the states: never held for longer than it takes to read or change it.
+    detector: Arc<Mutex<Detector>>,
+    highest: Arc<AtomicU32>,
     schedule: Schedule,
     slots: SlotClock,
     layouts: Layouts,
@@ -162,6 +165,15 @@ impl Working {
             Some(tick) => Some((tick.at, tick.boot_id == boot_id)),
             None => parts.last_tick.map(|at| (at, false)),
         };
+        let detector = Arc::new(Mutex::new(Detector::default()));
+        let highest = Arc::new(AtomicU32::new(parts.stored.inventory.highest()));
+        let monitor = Monitor {
+            commands,
+            totals,
+            detector: detector.clone(),
+            highest: highest.clone(),
+            clock: parts.clock.clone(),
+        };
         let mut working = Self {
             slots: SlotClock::new(now.secs()),
             clock: parts.clock,
@@ -175,7 +187,8 @@ impl Working {
             follow: parts.follow,
             site: Arc::default(),
             inventory: parts.stored.inventory,
-            detector: Detector::default(),
+            detector,
+            highest,
             schedule: Schedule::default(),
             layouts: Layouts::default(),
             counters: HashMap::new(),
@@ -198,7 +211,7 @@ impl Working {
             jobs: JoinSet::new(),
         };
         working.own = (working.own_addresses)().into_iter().collect();
-        (Monitor { commands, totals }, working)
+        (monitor, working)
     }
 
     /// Watches until `drain`, then makes durable what was read.
@@ -214,7 +227,11 @@ impl Working {
             device: DeviceNo(0),
             instance: InstanceNo(0),
             state: NO_STATE,
-            text: DeviceText::from(concat!("farwatch-probe ", env!("CARGO_PKG_VERSION"), " started")),
+            text: DeviceText::from(concat!(
+                "farwatch-probe ",
+                env!("CARGO_PKG_VERSION"),
+                " started"
+            )),
             detail: Vec::new(),
         };
         self.keeper
@@ -264,6 +281,10 @@ impl Working {
         Ok(())
     }
 
+    fn states(&self) -> MutexGuard<'_, Detector> {
+        lock(&self.detector)
+    }
+
     fn now(&self) -> Moment {
         Moment {
             wall: self.clock.now(),
@@ -295,7 +316,7 @@ impl Working {
         };
         let due = self.schedule.due(second);
         self.start(due);
-        let outcome = self.detector.tick(self.now());
+        let outcome = self.states().tick(self.now());
         self.tell(outcome).await;
         if self.topology_is_old {
             self.learn_topology();
@@ -308,7 +329,8 @@ impl Working {
             && (self.flushed_at.elapsed() >= FLUSH_EVERY || self.pending.values() >= FLUSH_VALUES)
         {
             self.flush().await;
-        } else if self.stored_tick_at.elapsed() >= TICK_EVERY && self.off_since.is_none()
+        } else if self.stored_tick_at.elapsed() >= TICK_EVERY
+            && self.off_since.is_none()
             && self.pending.is_empty()
             && self.storing.is_none()
         {
@@ -324,7 +346,7 @@ impl Working {
         totals.devices = u32::try_from(self.inventory.len()).unwrap_or(u32::MAX);
         totals.up = 0;
         for device in self.inventory.iter() {
-            totals.up += u32::from(self.detector.state(device.no).is_some_and(is_alive));
+            totals.up += u32::from(self.states().state(device.no).is_some_and(is_alive));
         }
         self.totals = totals;
         self.totals_out.send_replace(totals);
@@ -451,7 +473,7 @@ impl Working {
             ports: device.ports,
             table_changed: device.table_changed,
             uptime_before: self.uptimes.get(&key.device).copied(),
-            cheap_first: self.detector.snmp_failed(key.device),
+            cheap_first: self.states().snmp_failed(key.device),
             deadline: self.site.poll_deadline(),
         };
         let (snmp, clock) = (self.snmp.clone(), self.clock.clone());
@@ -494,7 +516,7 @@ impl Working {
             device: no,
             work: Work::Inventory,
         };
-        let Some((target, _)) = self.target(no).filter(|_| !self.detector.snmp_failed(no)) else {
+        let Some((target, _)) = self.target(no).filter(|_| !self.states().snmp_failed(no)) else {
             self.schedule.finished(key);
             return;
         };
@@ -502,7 +524,10 @@ impl Working {
         self.jobs.spawn(async move {
             let limits = Limits::default().with_deadline(INVENTORY_DEADLINE);
             let read = async {
-                let reading = snmp.read(&target, &facts::identity_plan(), limits).await.ok()?;
+                let reading = snmp
+                    .read(&target, &facts::identity_plan(), limits)
+                    .await
+                    .ok()?;
                 if reading.scalars.is_empty() {
                     return None;
                 }
@@ -600,16 +625,19 @@ impl Working {
                 let mut all = Outcome::default();
                 match outcome {
                     Ok(ticks) => {
-                        all.extend(self.detector.seen(device, By::Snmp, Seen::Answer, at));
+                        all.extend(self.states().seen(device, By::Snmp, Seen::Answer, at));
                         if let Some(ticks) = ticks {
-                            all.extend(self.detector.uptime(device, ticks, at));
+                            all.extend(self.states().uptime(device, ticks, at));
                         }
                     }
                     Err(PollOutcome::Refused(why)) => {
-                        all.extend(self.detector.seen(device, By::Snmp, Seen::Refusal(&why), at));
+                        all.extend(
+                            self.states()
+                                .seen(device, By::Snmp, Seen::Refusal(&why), at),
+                        );
                     }
                     Err(_) => {
-                        all.extend(self.detector.seen(device, By::Snmp, Seen::Silence, at));
+                        all.extend(self.states().seen(device, By::Snmp, Seen::Silence, at));
                     }
                 }
                 self.tell(all).await;
@@ -648,12 +676,14 @@ impl Working {
         match outcome {
             PollOutcome::Silent => {
                 self.missed(key, slot_s, 1, GapReason::NoResponse);
-                let out = self.detector.seen(device, By::Snmp, Seen::Silence, at);
+                let out = self.states().seen(device, By::Snmp, Seen::Silence, at);
                 self.tell(out).await;
             }
             PollOutcome::Refused(why) => {
                 self.missed(key, slot_s, 1, GapReason::NoResponse);
-                let out = self.detector.seen(device, By::Snmp, Seen::Refusal(&why), at);
+                let out = self
+                    .states()
+                    .seen(device, By::Snmp, Seen::Refusal(&why), at);
                 self.tell(out).await;
             }
             PollOutcome::Read(answer) => self.read(key, slot_s, ports, *answer, at).await,
@@ -669,18 +699,18 @@ impl Working {
         at: Moment,
     ) {
         let no = key.device;
-        let mut out = self.detector.seen(no, By::Snmp, Seen::Answer, at);
+        let mut out = self.states().seen(no, By::Snmp, Seen::Answer, at);
         if let Some(ticks) = answer.uptime_ticks {
-            out.extend(self.detector.uptime(no, ticks, at));
+            out.extend(self.states().uptime(no, ticks, at));
             self.uptimes.insert(no, ticks);
         }
         if let Some((rows, changed)) = answer.rows.take() {
-            self.rows_read_again(no, &ports, rows, changed, &mut answer).await;
+            self.rows_read_again(no, &ports, rows, changed, &mut answer)
+                .await;
         }
         if let Some(device) = self.inventory.get(no) {
             for (instance, admin, oper) in &answer.states {
-                let detector = &mut self.detector;
-                let told = detector.interface(
+                let told = self.states().interface(
                     no,
                     *instance,
                     || device.interface_name(*instance),
@@ -746,7 +776,7 @@ impl Working {
             .map(|record| InstanceNo(record.instance))
             .collect();
         for instance in gone {
-            self.detector.forget_interface(no, instance);
+            self.states().forget_interface(no, instance);
         }
         if self
             .inventory
@@ -792,7 +822,7 @@ impl Working {
                     rtt_us,
                 });
             }
-            all.extend(self.detector.seen(job.device, By::Ping, seen, seen_at));
+            all.extend(self.states().seen(job.device, By::Ping, seen, seen_at));
         }
         self.tell(all).await;
     }
@@ -848,15 +878,6 @@ impl Working {
                 self.unwatch(&retired);
                 self.store_devices(&retired, Vec::new()).await;
             }
-            Command::Snapshot(tell) => {
-                let now = self.now();
-                let (devices, interfaces) = self.detector.snapshot(now);
-                let _ = tell.send(Snapshot {
-                    at: now.wall,
-                    devices,
-                    interfaces,
-                });
-            }
             Command::Listing(tell) => {
                 let _ = tell.send(self.listing());
             }
@@ -902,7 +923,7 @@ impl Working {
         self.inventory
             .iter()
             .map(|device| {
-                let state = self.detector.remember(device.no);
+                let state = self.states().remember(device.no);
                 Listed {
                     device: device.no.0,
                     address: device.record.address.clone(),
@@ -975,12 +996,14 @@ impl Working {
 
     /// Takes what was met at an address: stored, told, scheduled.
     async fn observe(&mut self, found: Found) -> DeviceNo {
-        let detector = &self.detector;
+        let detector = self.detector.clone();
         let seen = self.inventory.observe(found, |no| {
-            detector.state(no).is_some_and(|state| !is_alive(state))
+            lock(&detector)
+                .state(no)
+                .is_some_and(|state| !is_alive(state))
         });
         for instance in &seen.gone {
-            self.detector.forget_interface(seen.device, *instance);
+            self.states().forget_interface(seen.device, *instance);
         }
         self.unwatch(&seen.retired);
         if seen.new || !seen.changed.is_empty() {
@@ -1024,7 +1047,7 @@ impl Working {
         let ping = judged.then_some(ping_worked);
         let snmp = has_snmp.then_some(true);
         let remembered = self.remembered.remove(&no);
-        self.detector.add(no, ping, snmp, remembered, now);
+        self.states().add(no, ping, snmp, remembered, now);
         let second = now.wall.secs();
         let site = self.site.clone();
         if site.poll_interval_s == 0 {
@@ -1035,11 +1058,13 @@ impl Working {
             self.layouts.forget(no, PollGroup::Ping);
         }
         if judged || has_snmp {
-            self.schedule.set(key(Work::Ping), site.icmp_interval_s, second);
+            self.schedule
+                .set(key(Work::Ping), site.icmp_interval_s, second);
         }
         if has_snmp {
             let is_new = !self.schedule.contains(key(Work::Poll));
-            self.schedule.set(key(Work::Poll), site.poll_interval_s, second);
+            self.schedule
+                .set(key(Work::Poll), site.poll_interval_s, second);
             self.schedule
                 .set(key(Work::Inventory), site.inventory_interval_s, second);
             if at_once && is_new && self.schedule.begin(key(Work::Poll)) {
@@ -1060,7 +1085,7 @@ impl Working {
             for work in [Work::Ping, Work::Poll, Work::Inventory] {
                 self.schedule.remove(Key { device: *no, work });
             }
-            self.detector.remove(*no);
+            self.states().remove(*no);
             self.counters.remove(no);
             self.uptimes.remove(no);
             self.layouts.forget(*no, PollGroup::Ping);
@@ -1087,14 +1112,15 @@ impl Working {
             .or_else(crate::discovery::own::gateway)
             .and_then(|address| self.inventory.at(address))
             .map(|device| device.no);
-        self.detector
+        self.states()
             .set_parents(topology::parents(&self.inventory, first));
     }
 
     /// Tells what happened, and asks again where that is needed to be sure.
     async fn tell(&mut self, outcome: Outcome) {
         for check in outcome.checks {
-            self.checks.push(Reverse((check.at_ms, check.device, check.by)));
+            self.checks
+                .push(Reverse((check.at_ms, check.device, check.by)));
         }
         if outcome.events.is_empty() && outcome.changed.is_empty() {
             return;
@@ -1102,7 +1128,7 @@ impl Working {
         let states = outcome
             .changed
             .iter()
-            .filter_map(|no| Some(StateRow::of(*no, &self.detector.remember(*no)?)))
+            .filter_map(|no| Some(StateRow::of(*no, &self.states().remember(*no)?)))
             .collect();
         for event in &outcome.events {
             let name = self
@@ -1136,11 +1162,17 @@ impl Working {
                 .filter(|device| device.record.retired)
                 .map(|device| device.no)
                 .collect(),
-            highest: Some(self.inventory.highest()),
+            highest: Some(self.told_highest()),
             events,
             ..News::default()
         };
         self.keeper.news(news).await;
+    }
+
+    fn told_highest(&self) -> u32 {
+        let highest = self.inventory.highest();
+        self.highest.store(highest, Ordering::Relaxed);
+        highest
     }
 
     /// Stores what Central has told: it need not be told again.
@@ -1151,7 +1183,7 @@ impl Working {
                 .filter_map(|no| self.inventory.any(*no))
                 .map(Row::of)
                 .collect(),
-            highest: Some(self.inventory.highest()),
+            highest: Some(self.told_highest()),
             ..News::default()
         };
         self.keeper.news(news).await;
@@ -1212,6 +1244,11 @@ impl Working {
         }
         Ok(())
     }
+}
+
+/// The detector's methods do not panic half way.
+pub(super) fn lock(detector: &Mutex<Detector>) -> MutexGuard<'_, Detector> {
+    detector.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The outcome of the batch that is being stored; never, while there is none.
