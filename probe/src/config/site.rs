@@ -7,6 +7,7 @@ use std::time::Duration;
 use farwatch_shared::wire::message::pull::{CredentialRecord, SiteDocument};
 use ipnet::{IpNet, Ipv4Net};
 
+use super::Narrow;
 use crate::snmp::{Auth, AuthProtocol, CredentialError, PrivProtocol, V3User};
 
 /// The site as this probe works it. Nothing in it needs checking again.
@@ -127,9 +128,9 @@ impl Scope {
 impl Site {
     /// Reads a document. What cannot be used is left out and named in `problems`; the rest counts.
     ///
-    /// `own` are the probe's own networks, used where the document names no range; `only` is `probe.toml`'s narrowing.
+    /// `own` are the probe's own networks, used where the document names no range; `narrow` is `probe.toml`'s word.
     #[must_use]
-    pub fn from_document(document: &SiteDocument, own: &[Ipv4Net], only: &[IpNet]) -> Self {
+    pub fn from_document(document: &SiteDocument, own: &[Ipv4Net], narrow: &Narrow) -> Self {
         let mut problems = Vec::new();
         let mut nets = |texts: &[String], what: &str| -> Vec<IpNet> {
             texts
@@ -144,7 +145,8 @@ impl Site {
                 .collect()
         };
         let mut ranges = nets(&document.ranges, "range");
-        let exclude = nets(&document.exclude, "excluded range");
+        let mut exclude = nets(&document.exclude, "excluded range");
+        exclude.extend(&narrow.exclude);
         if document.ranges.is_empty() {
             ranges = own.iter().copied().filter_map(own_range).collect();
         }
@@ -166,7 +168,7 @@ impl Site {
         let scope = Scope {
             ranges,
             exclude,
-            only: only.to_vec(),
+            only: narrow.ranges.clone(),
             allow_loopback: document.allow_loopback,
         };
         let mut addresses = Vec::new();
@@ -211,7 +213,10 @@ impl Site {
             poll_interval_s: document.poll_interval_s.clamp(2, 86_400),
             inventory_interval_s: document.inventory_interval_s.clamp(30, 604_800),
             discovery_interval_s: document.discovery_interval_s.clamp(30, 2_592_000),
-            icmp_rate_per_s: document.icmp_rate_per_s.clamp(1, 100_000),
+            icmp_rate_per_s: document
+                .icmp_rate_per_s
+                .min(narrow.icmp_rate_per_s.unwrap_or(u32::MAX))
+                .clamp(1, 100_000),
             credentials,
             problems,
         }
@@ -294,7 +299,7 @@ impl Credential {
 }
 
 /// A network, or a single address.
-fn parse_net(text: &str) -> Option<IpNet> {
+pub(super) fn parse_net(text: &str) -> Option<IpNet> {
     let text = text.trim();
     text.parse::<IpNet>()
         .ok()
@@ -351,7 +356,7 @@ mod tests {
             allow_loopback: loopback,
             ..document()
         };
-        Site::from_document(&document, &["192.168.4.7/16".parse().unwrap()], &[])
+        Site::from_document(&document, &["192.168.4.7/16".parse().unwrap()], &Narrow::default())
     }
 
     fn allows(site: &Site, address: &str) -> bool {
@@ -408,7 +413,14 @@ mod tests {
             addresses: vec![("10.9.9.9".to_owned(), 0), ("10.0.5.9".to_owned(), 1161)],
             ..document()
         };
-        let site = Site::from_document(&document, &[], &["10.0.5.0/24".parse().unwrap()]);
+        let site = Site::from_document(
+            &document,
+            &[],
+            &Narrow {
+                ranges: vec!["10.0.5.0/24".parse().unwrap()],
+                ..Narrow::default()
+            },
+        );
         assert!(
             allows(&site, "10.0.5.1") && !allows(&site, "10.0.6.1") && !allows(&site, "10.9.9.9")
         );
@@ -437,7 +449,7 @@ mod tests {
             credentials: vec![v2c, v3("good", "long enough"), v3("bad", "tiny")],
             ..document()
         };
-        let site = Site::from_document(&document, &[], &[]);
+        let site = Site::from_document(&document, &[], &Narrow::default());
         let names: Vec<_> = site.credentials.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, vec!["good", "public"]);
         assert_eq!(site.credentials[0].security, "authNoPriv, SHA-256");
