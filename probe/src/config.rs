@@ -1,6 +1,4 @@
-//! What this probe was told: `probe.toml` here, the site's document from Central.
-//!
-//! The file may only narrow what the document asks. It is read once; after [`Config::load`] nothing needs checking again.
+//! `probe.toml`: what the machine's owner decides. It may only narrow what the site's configuration at Central says.
 
 pub mod site;
 
@@ -14,153 +12,117 @@ use serde::Deserialize;
 
 use crate::spool::SpoolLimits;
 
-/// Where the file is unless `--config` says otherwise.
-pub const DEFAULT_PATH: &str = "/etc/farwatch/probe.toml";
-/// Where everything is kept unless the file or `--data-dir` says otherwise.
-pub const DEFAULT_DATA_DIR: &str = "/var/lib/farwatch-probe";
+/// Where everything of a probe is, unless told otherwise.
+pub const DATA_DIR: &str = "/var/lib/farwatch-probe";
+/// Read when it is there and no other file is named.
+pub const CONFIG_FILE: &str = "/etc/farwatch/probe.toml";
 
-/// The checked configuration.
+/// A checked configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Key, certificate, spool.
+    /// Key, certificate, spool. 0700.
     pub data_dir: PathBuf,
-    /// How long stopping may take.
-    pub shutdown_grace: Duration,
-    /// Address of the device nearest to the probe, where the default gateway is not it.
+    /// What is logged.
+    pub log: LogConfig,
+    /// What is left of the site's ranges.
+    pub narrow: Narrow,
+    /// Address of the device nearest to the probe, where that is not the default gateway: outages are blamed from
+    /// there on.
     pub first_hop: Option<IpAddr>,
+    /// Bounds of this machine.
+    pub limits: Limits,
     /// Bounds of the spool.
     pub spool: SpoolLimits,
-    /// What of the site's document counts here.
-    pub narrow: Narrow,
-    /// Logs.
-    pub log: LogConfig,
+    /// How long stopping may take.
+    pub shutdown_grace: Duration,
 }
 
-/// `[narrow]`, checked.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// `[narrow]`: never widens what Central says.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Narrow {
-    /// Only what lies in these; empty is no limit.
+    /// Only what also lies in one of these is asked; empty is no limit.
     pub ranges: Vec<IpNet>,
-    /// Never these.
+    /// Never asked, whatever Central says.
     pub exclude: Vec<IpNet>,
-    /// Echo requests a second at the most.
+    /// At most this many echo requests a second while sweeping.
     pub icmp_rate_per_s: Option<u32>,
 }
 
-/// Why the configuration cannot be used. Each says which key to mend.
+/// `[limits]`: how much this machine may be used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Devices watched at the most.
+    pub devices: u32,
+    /// Polls under way at the same time.
+    pub polls_at_once: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            devices: 10_000,
+            polls_at_once: 1_000,
+        }
+    }
+}
+
+/// Why the configuration cannot be used. Each names the key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// The file is not readable.
+    /// The file that was named is not readable.
     #[error("{path} cannot be read")]
     Read {
-        /// Which.
+        /// Which file.
         path: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// It is no TOML, or has a key that does not exist.
-    #[error("{path} is not as it should be")]
+    /// Not TOML, or a key that is not known.
+    #[error("{path}: {message}")]
     Parse {
-        /// Which.
+        /// Which file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Line, column and what is wrong.
+        message: String,
     },
-    /// A value makes no sense.
-    #[error("{key} = {value:?}: {why}")]
+    /// A value that makes no sense.
+    #[error("{path}: {key}: {why}")]
     Value {
+        /// Which file.
+        path: PathBuf,
         /// Which key.
         key: &'static str,
-        /// What was given.
-        value: String,
-        /// What would do.
+        /// What to write instead.
         why: &'static str,
     },
 }
 
-impl Config {
-    /// Reads the file. With `path` it must be there; without, the default place may be empty.
-    ///
-    /// # Errors
-    /// [`ConfigError`].
-    pub fn load(path: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
-        let at = path.unwrap_or(Path::new(DEFAULT_PATH));
-        let text = match std::fs::read_to_string(at) {
-            Ok(text) => text,
-            Err(error) if path.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                String::new()
-            }
-            Err(source) => {
-                return Err(ConfigError::Read {
-                    path: at.to_owned(),
-                    source,
-                });
-            }
-        };
-        let raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Parse {
-            path: at.to_owned(),
-            source: Box::new(source),
-        })?;
-        let mut config = raw.check()?;
-        if let Some(data_dir) = data_dir {
-            data_dir.clone_into(&mut config.data_dir);
-        }
-        Ok(config)
-    }
-}
-
-/// The file as it is written.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
-    data_dir: PathBuf,
+    data_dir: Option<PathBuf>,
     #[serde(with = "humantime_serde")]
-    shutdown_grace: Duration,
+    shutdown_grace: Option<Duration>,
     first_hop: String,
+    log: LogConfig,
+    narrow: Narrow,
+    limits: Limits,
     spool: RawSpool,
-    narrow: RawNarrow,
-    log: RawLog,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct RawSpool {
-    max_bytes: String,
+    max_mib: u64,
     max_filesystem_ratio: f64,
     #[serde(with = "humantime_serde")]
     keep: Duration,
     #[serde(with = "humantime_serde")]
     replay_window: Duration,
-    reserve: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawNarrow {
-    ranges: Vec<String>,
-    exclude: Vec<String>,
-    icmp_rate_per_s: Option<u32>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RawLog {
-    format: String,
-    level: String,
-}
-
-impl Default for Raw {
-    fn default() -> Self {
-        Self {
-            data_dir: PathBuf::from(DEFAULT_DATA_DIR),
-            shutdown_grace: Duration::from_secs(10),
-            first_hop: String::new(),
-            spool: RawSpool::default(),
-            narrow: RawNarrow::default(),
-            log: RawLog::default(),
-        }
-    }
+    reserve_mib: u64,
 }
 
 impl Default for RawSpool {
@@ -168,112 +130,100 @@ impl Default for RawSpool {
         let limits = SpoolLimits::default();
         let ms = |ms: i64| Duration::from_millis(ms.unsigned_abs());
         Self {
-            max_bytes: "4GiB".to_owned(),
+            max_mib: limits.max_bytes / MIB,
             max_filesystem_ratio: limits.max_fraction,
             keep: ms(limits.unacked_ms),
             replay_window: ms(limits.replay_ms),
-            reserve: true,
+            reserve_mib: limits.reserve_bytes / MIB,
         }
     }
 }
 
-impl Default for RawLog {
-    fn default() -> Self {
-        let log = LogConfig::default();
-        Self {
-            format: log.format,
-            level: log.filter,
-        }
-    }
-}
+const MIB: u64 = 1024 * 1024;
 
-impl Raw {
-    fn check(self) -> Result<Config, ConfigError> {
-        let first_hop = match self.first_hop.as_str() {
+impl Config {
+    /// Reads `file`, or `/etc/farwatch/probe.toml` when it is there; `data_dir` from the command line wins.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(file: Option<&Path>, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+        let (path, text) = match file {
+            Some(path) => (path.to_owned(), read(path)?),
+            None if Path::new(CONFIG_FILE).exists() => {
+                (CONFIG_FILE.into(), read(Path::new(CONFIG_FILE))?)
+            }
+            None => (CONFIG_FILE.into(), String::new()),
+        };
+        Self::parse(&path, &text, data_dir)
+    }
+
+    fn parse(path: &Path, text: &str, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+        let raw: Raw = toml::from_str(text).map_err(|error| ConfigError::Parse {
+            path: path.to_owned(),
+            message: error.to_string(),
+        })?;
+        let value = |key, why| ConfigError::Value {
+            path: path.to_owned(),
+            key,
+            why,
+        };
+        if !(raw.spool.max_filesystem_ratio > 0.0 && raw.spool.max_filesystem_ratio <= 0.9) {
+            return Err(value(
+                "spool.max_filesystem_ratio",
+                "write a share between 0 and 0.9, e.g. 0.2",
+            ));
+        }
+        if raw.spool.max_mib < 16 {
+            return Err(value(
+                "spool.max_mib",
+                "a spool under 16 MiB holds too little to be of use",
+            ));
+        }
+        if raw.limits.polls_at_once == 0 || raw.limits.devices == 0 {
+            return Err(value("limits", "0 would watch nothing"));
+        }
+        if raw.narrow.icmp_rate_per_s == Some(0) {
+            return Err(value(
+                "narrow.icmp_rate_per_s",
+                "0 would find nothing; leave the line out for the site's own rate",
+            ));
+        }
+        let first_hop = match raw.first_hop.as_str() {
             "" => None,
-            text => Some(text.parse().map_err(|_| ConfigError::Value {
-                key: "first_hop",
-                value: text.to_owned(),
-                why: "an address like 192.0.2.1, or nothing",
+            text => Some(text.parse().map_err(|_| {
+                value(
+                    "first_hop",
+                    "write an address like \"192.0.2.1\", or nothing",
+                )
             })?),
         };
-        if !(0.001..=0.95).contains(&self.spool.max_filesystem_ratio) {
-            return Err(ConfigError::Value {
-                key: "spool.max_filesystem_ratio",
-                value: self.spool.max_filesystem_ratio.to_string(),
-                why: "between 0.001 and 0.95",
-            });
-        }
-        let defaults = SpoolLimits::default();
-        let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-        let spool = SpoolLimits {
-            max_bytes: bytes("spool.max_bytes", &self.spool.max_bytes)?,
-            max_fraction: self.spool.max_filesystem_ratio,
-            unacked_ms: ms(self.spool.keep),
-            replay_ms: ms(self.spool.replay_window),
-            reserve_bytes: if self.spool.reserve {
-                defaults.reserve_bytes
-            } else {
-                0
-            },
-            ..defaults
-        };
-        Ok(Config {
-            data_dir: self.data_dir,
-            shutdown_grace: self.shutdown_grace,
+        let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Ok(Self {
+            data_dir: data_dir
+                .map(Path::to_owned)
+                .or(raw.data_dir)
+                .unwrap_or_else(|| DATA_DIR.into()),
+            log: raw.log,
+            narrow: raw.narrow,
             first_hop,
-            spool,
-            narrow: Narrow {
-                ranges: nets("narrow.ranges", &self.narrow.ranges)?,
-                exclude: nets("narrow.exclude", &self.narrow.exclude)?,
-                icmp_rate_per_s: self.narrow.icmp_rate_per_s,
+            limits: raw.limits,
+            spool: SpoolLimits {
+                max_bytes: raw.spool.max_mib.saturating_mul(MIB),
+                max_fraction: raw.spool.max_filesystem_ratio,
+                unacked_ms: ms(raw.spool.keep),
+                replay_ms: ms(raw.spool.replay_window),
+                reserve_bytes: raw.spool.reserve_mib.saturating_mul(MIB),
+                ..SpoolLimits::default()
             },
-            log: LogConfig {
-                filter: self.log.level,
-                format: self.log.format,
-            },
+            shutdown_grace: raw.shutdown_grace.unwrap_or(Duration::from_secs(10)),
         })
     }
 }
 
-fn nets(key: &'static str, texts: &[String]) -> Result<Vec<IpNet>, ConfigError> {
-    texts
-        .iter()
-        .map(|text| {
-            site::parse_net(text).ok_or_else(|| ConfigError::Value {
-                key,
-                value: text.clone(),
-                why: "networks in CIDR form, like 192.0.2.0/24",
-            })
-        })
-        .collect()
-}
-
-/// `4GiB`, `500MB`, `1000000`.
-fn bytes(key: &'static str, text: &str) -> Result<u64, ConfigError> {
-    let text = text.trim();
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let factor = match text[digits..].trim() {
-        "" | "B" => Some(1_u64),
-        "kB" => Some(1_000),
-        "MB" => Some(1_000_000),
-        "GB" => Some(1_000_000_000),
-        "KiB" => Some(1 << 10),
-        "MiB" => Some(1 << 20),
-        "GiB" => Some(1 << 30),
-        "TiB" => Some(1 << 40),
-        _ => None,
-    };
-    let number = text[..digits].parse::<u64>().ok();
-    match (number, factor) {
-        (Some(number), Some(factor)) => number.checked_mul(factor),
-        _ => None,
-    }
-    .filter(|bytes| *bytes >= 1 << 20)
-    .ok_or_else(|| ConfigError::Value {
-        key,
-        value: text.to_owned(),
-        why: "a size of at least 1MiB, like 500MB or 4GiB",
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
     })
 }
 
@@ -281,47 +231,60 @@ fn bytes(key: &'static str, text: &str) -> Result<u64, ConfigError> {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Config, ConfigError> {
-        toml::from_str::<Raw>(text).unwrap().check()
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("probe.toml"), text, None).map_err(|error| error.to_string())
     }
 
+    /// The example's commented lines are its defaults: uncommented they change nothing.
     #[test]
     fn the_example_shows_every_key_with_its_default() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/probe.toml");
-        let Ok(text) = std::fs::read_to_string(path) else {
-            return;
-        };
-        let shown: String = text
+        let example = include_str!("../../examples/probe.toml");
+        let uncommented: String = example
             .lines()
             .map(|line| match line.strip_prefix('#') {
-                // a commented key, not a sentence
                 Some(rest) if !rest.starts_with(' ') && rest.contains(" = ") => rest,
                 _ => line,
             })
-            .map(|line| format!("{line}\n"))
-            .collect();
-        let shown = parse(&shown).unwrap();
-        let default = parse("").unwrap();
-        assert_eq!(shown.data_dir, default.data_dir);
-        assert_eq!(shown.shutdown_grace, default.shutdown_grace);
-        assert_eq!(format!("{:?}", shown.spool), format!("{:?}", default.spool));
-        assert_eq!(shown.log.filter, default.log.filter);
-        assert!(shown.narrow.ranges.is_empty() && shown.narrow.exclude.is_empty());
-    }
-
-    #[test]
-    fn a_key_that_does_not_exist_is_refused() {
-        assert!(toml::from_str::<Raw>("dta_dir = \"/x\"").is_err());
-        assert!(toml::from_str::<Raw>("[narrow]\nrange = []").is_err());
-    }
-
-    #[test]
-    fn sizes_and_networks_are_read_as_people_write_them() {
-        let config = parse("[spool]\nmax_bytes = \"500MB\"\n[narrow]\nranges = [\"10.0.0.0/8\"]").unwrap();
-        assert_eq!(config.spool.max_bytes, 500_000_000);
-        assert_eq!(config.narrow.ranges, vec!["10.0.0.0/8".parse().unwrap()]);
-        for wrong in ["[spool]\nmax_bytes = \"4 cows\"", "[spool]\nmax_bytes = \"12\"", "first_hop = \"router\"", "[narrow]\nexclude = [\"10.0.0.0/99\"]"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+            .fold(String::new(), |text, line| text + line + "\n");
+        let (shown, default) = (parse(&uncommented).unwrap(), parse("").unwrap());
+        assert_eq!(format!("{shown:?}"), format!("{default:?}"));
+        for key in [
+            "data_dir",
+            "shutdown_grace",
+            "max_mib",
+            "max_filesystem_ratio",
+            "keep",
+            "replay_window",
+            "reserve_mib",
+            "ranges",
+            "exclude",
+            "devices",
+            "polls_at_once",
+            "filter",
+            "format",
+        ] {
+            assert!(
+                uncommented
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{key} = "))),
+                "{key} is not shown"
+            );
         }
+    }
+
+    #[test]
+    fn a_typing_error_is_named_with_its_line() {
+        let error = parse("[narrow]\nrange = [\"10.0.0.0/8\"]\n").unwrap_err();
+        assert!(error.contains("range") && error.contains('2'), "{error}");
+        let error = parse("[narrow]\nranges = [\"10.0.0.0/99\"]\n").unwrap_err();
+        assert!(
+            error.contains("10.0.0.0/99") || error.contains("ranges"),
+            "{error}"
+        );
+        assert!(
+            parse("[spool]\nmax_filesystem_ratio = 7\n")
+                .unwrap_err()
+                .contains("between 0 and 0.9")
+        );
     }
 }

@@ -73,8 +73,8 @@ pub struct Listed {
     pub name: String,
     /// [`DeviceState`] in words.
     pub state: String,
-    /// Since when, ms since 1970.
-    pub since: Timestamp,
+    /// Since when, RFC 3339; empty where that is not known.
+    pub since: String,
     /// Why.
     pub reason: String,
     /// `none`, `v1`, `v2c`, `v3`.

@@ -356,7 +356,11 @@ mod tests {
             allow_loopback: loopback,
             ..document()
         };
-        Site::from_document(&document, &["192.168.4.7/16".parse().unwrap()], &Narrow::default())
+        Site::from_document(
+            &document,
+            &["192.168.4.7/16".parse().unwrap()],
+            &Narrow::default(),
+        )
     }
 
     fn allows(site: &Site, address: &str) -> bool {

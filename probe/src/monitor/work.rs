@@ -934,7 +934,7 @@ impl Working {
                         .to_owned(),
                     since: state
                         .as_ref()
-                        .map_or_else(Timestamp::default, |state| state.since),
+                        .map_or_else(String::new, |state| state.since.to_string()),
                     reason: state.map(|state| state.reason).unwrap_or_default(),
                     snmp: device.record.snmp.clone(),
                     credential: device.record.credential.clone(),
