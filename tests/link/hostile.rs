@@ -354,14 +354,15 @@ async fn nothing_is_read_from_whoever_is_not_let_in() {
         ),
         "{closed:?}"
     );
-    // No certificate does not work.
+    // No certificate does not work. Whether the stream still opens is a race that does not matter.
     let trust = Box::identity(&probe.dir).trust(&hall.clock);
     let link = Dialer::new()
         .connect(hall.address, Alpn::Work, None, trust, SOON)
         .await
         .unwrap();
-    let (mut send, _receive) = link.open(Priority::Events).await.unwrap();
-    let _ = send.send(&hello(&hall)).await;
+    if let Ok((mut send, _receive)) = link.open(Priority::Events).await {
+        let _ = send.send(&hello(&hall)).await;
+    }
     let closed = tokio::time::timeout(SOON, link.closed()).await.unwrap();
     assert!(
         matches!(
