@@ -1,5 +1,8 @@
 //! `probe.toml`: what the machine's owner decides. It may only narrow what the site's configuration at Central says.
 
+pub mod site;
+
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -23,6 +26,9 @@ pub struct Config {
     pub log: LogConfig,
     /// What is left of the site's ranges.
     pub narrow: Narrow,
+    /// Address of the device nearest to the probe, where that is not the default gateway: outages are blamed from
+    /// there on.
+    pub first_hop: Option<IpAddr>,
     /// Bounds of this machine.
     pub limits: Limits,
     /// Bounds of the spool.
@@ -100,6 +106,7 @@ struct Raw {
     data_dir: Option<PathBuf>,
     #[serde(with = "humantime_serde")]
     shutdown_grace: Option<Duration>,
+    first_hop: String,
     log: LogConfig,
     narrow: Narrow,
     limits: Limits,
@@ -181,6 +188,15 @@ impl Config {
                 "0 would find nothing; leave the line out for the site's own rate",
             ));
         }
+        let first_hop = match raw.first_hop.as_str() {
+            "" => None,
+            text => Some(text.parse().map_err(|_| {
+                value(
+                    "first_hop",
+                    "write an address like \"192.0.2.1\", or nothing",
+                )
+            })?),
+        };
         let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         Ok(Self {
             data_dir: data_dir
@@ -189,6 +205,7 @@ impl Config {
                 .unwrap_or_else(|| DATA_DIR.into()),
             log: raw.log,
             narrow: raw.narrow,
+            first_hop,
             limits: raw.limits,
             spool: SpoolLimits {
                 max_bytes: raw.spool.max_mib.saturating_mul(MIB),

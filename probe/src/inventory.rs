@@ -257,6 +257,31 @@ impl Inventory {
         true
     }
 
+    /// The interface table was read again between two inventories; `true` when anything in it changed.
+    pub fn renumbered(
+        &mut self,
+        no: DeviceNo,
+        matched: interfaces::Matched,
+        changed: Option<u32>,
+        at: Timestamp,
+    ) -> bool {
+        let Some(device) = self.devices.get_mut(&no) else {
+            return false;
+        };
+        let before = device.clone();
+        device.record.interfaces = matched.records;
+        if *device.private.ports != *matched.ports {
+            device.private.ports = matched.ports.into();
+        }
+        device.private.table_changed = changed;
+        device.fit();
+        let differs = device.differs_from(&before);
+        if differs {
+            device.record.at = at;
+        }
+        differs
+    }
+
     /// What a poll of a device costs: told when it has changed by much.
     pub fn poll_cost(&mut self, no: DeviceNo, cost: (u32, u32, u32)) -> bool {
         let Some(device) = self.devices.get_mut(&no) else {

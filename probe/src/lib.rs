@@ -15,4 +15,5 @@ pub mod monitor;
 pub mod snmp;
 pub mod spool;
 pub mod status;
+pub mod steering;
 pub mod uplink;

@@ -64,6 +64,8 @@ pub enum Stored {
     Durable,
     /// No room: the spool accounts for the span, the readings do not count.
     Lost,
+    /// No room even for the layouts: nothing is lost yet, to be tried again.
+    Later,
     /// The epoch has moved: number the layouts anew and try again.
     EpochMoved,
     /// The file is damaged or gone; the process should end in order.
@@ -231,7 +233,10 @@ impl Keeping {
         if !new.is_empty()
             && let Err(error) = self.spool.commit_layouts(epoch, new).await
         {
-            return lost(error);
+            return match lost(error) {
+                Ok(Stored::Lost) => Ok(Stored::Later),
+                other => other,
+            };
         }
         let drafts = parts
             .into_iter()
@@ -354,7 +359,9 @@ impl News {
         self.states.extend(later.states);
         self.forgotten.extend(later.forgotten);
         self.highest = later.highest.or(self.highest);
-        self.sweep = later.sweep.or(self.sweep.take());
+        if later.sweep.is_some() {
+            self.sweep = later.sweep;
+        }
     }
 
     fn keep_rows_of(&mut self, later: Self) {

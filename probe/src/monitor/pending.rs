@@ -147,6 +147,39 @@ impl Pending {
         self.probe_gaps.extend(earlier.probe_gaps);
     }
 
+    /// Too much waits for a disk that has no room: what was read is let go, its slots are told as a gap once there is.
+    pub fn give_up(&mut self) {
+        for item in &mut self.items {
+            let (device, group, ports, rhythm, first_slot_s) = match item {
+                Item::Poll(reading) => (
+                    reading.device,
+                    PollGroup::Poll,
+                    reading.ports.clone(),
+                    reading.rhythm,
+                    reading.slot_s,
+                ),
+                Item::Ping(reading) => (
+                    reading.device,
+                    PollGroup::Ping,
+                    Arc::default(),
+                    reading.rhythm,
+                    reading.slot_s,
+                ),
+                Item::Missing(_) => continue,
+            };
+            *item = Item::Missing(Missing {
+                device,
+                group,
+                ports,
+                rhythm,
+                first_slot_s,
+                slots: 1,
+                reason: GapReason::DiskFull,
+            });
+        }
+        self.values = self.items.len();
+    }
+
     /// Turns readings into increases, anchors and gaps. Neither `self` nor `known` changes: until the batch is durable
     /// nothing of it counts.
     #[must_use]

@@ -5,6 +5,7 @@ mod exchange;
 mod link;
 mod peer;
 mod read;
+mod secure;
 mod socket;
 #[cfg(test)]
 mod tests;
