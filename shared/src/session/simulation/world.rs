@@ -83,6 +83,20 @@ impl Truths {
         self.0.len() as u64 - 1
     }
 
+    fn sample(&mut self, probe: usize, slot: i64) -> u64 {
+        self.add(Truth {
+            probe,
+            lane: Lane::Samples,
+            slot,
+            poison: false,
+            destroyed: false,
+            dropped: false,
+            pruned: false,
+            rekeyed: 0,
+            aux: false,
+        })
+    }
+
     pub(super) fn aux(&mut self, number: u64) -> Content {
         let id = self.add(Truth {
             probe: usize::MAX,
@@ -182,6 +196,8 @@ pub(super) struct Weather {
     pub(super) restores: bool,
     pub(super) poison: u64,
     pub(super) full_disks: bool,
+    /// Begins with every second batch delivered: as many ranges as Central keeps.
+    pub(super) crowded: bool,
 }
 
 pub(super) struct World {
@@ -208,6 +224,8 @@ pub(super) struct World {
     pub(super) states_may_regress: bool,
     /// No new samples: the last words are being delivered.
     quiet: bool,
+    /// Central may have been restored from a backup.
+    pub(super) restores: bool,
     log: Option<Vec<String>>,
 }
 
@@ -242,6 +260,7 @@ impl World {
             vm_copies: Vec::new(),
             states_may_regress: weather.clones || weather.rollbacks || weather.restores,
             quiet: false,
+            restores: weather.restores,
             log: logged.then(Vec::new),
             weather,
         };
@@ -254,7 +273,46 @@ impl World {
                 up_at: 0,
             });
         }
+        if world.weather.crowded {
+            world.crowd();
+        }
         world
+    }
+
+    /// Central has every second batch of a long outage: all its ranges but a few are taken.
+    fn crowd(&mut self) {
+        self.weather.spool_rows = 4 * MAX_RANGES;
+        self.weather.limits = Limits::default();
+        self.weather.batch_bytes = 1_000;
+        self.rules.max_ranges = MAX_RANGES;
+        let random = self.rng.next();
+        let first = self.now / SLOT_MS;
+        let spool = &mut self.probers[0].spool;
+        (spool.known_from, spool.last_slot) = (first, first - 1);
+        let epoch = spool.start_epoch(0, random);
+        let layouts = self.truths.aux(epoch.0);
+        spool.append(epoch, Lane::Events, LAYOUTS, layouts);
+        let made = 2 * (MAX_RANGES as i64 - 8);
+        for slot in first..first + made {
+            let id = self.truths.sample(0, slot);
+            let content = Content {
+                id,
+                number: epoch.0,
+                gap_from: slot,
+                slot,
+            };
+            let key = spool.append(epoch, Lane::Samples, SAMPLES, content);
+            if key.seq % 2 == 0 {
+                let file = &mut self.files.samples;
+                let lane = file.lanes.entry((0, Lane::Samples, epoch)).or_default();
+                lane.admit(key.seq);
+                file.crcs
+                    .insert((0, key), crate::session::crc(&content.to_body()));
+                file.shown.insert((0, key), content);
+                file.ends.insert((0, key), slot);
+            }
+        }
+        self.now += made * SLOT_MS;
     }
 
     pub(super) fn take_log(&mut self) -> Vec<String> {
