@@ -62,7 +62,6 @@ build() {
   fi
   say "$arch: building for $triple with $compiler"
   local upper=${triple//-/_} flags="-C target-feature=+crt-static" arguments=() package folder=$profile program
-  # aarch64's musl and glibc alike: no position-independent executable needs a loader.
   [[ $profile == dev ]] && folder=debug
   for package in "${packages[@]}"; do arguments+=(-p "$package"); done
   env "CC_${upper}=$compiler" "CARGO_TARGET_${upper^^}_LINKER=$compiler" "CARGO_TARGET_${upper^^}_RUSTFLAGS=$flags" \
@@ -78,14 +77,14 @@ build() {
 # No interpreter means that nothing is loaded at start.
 is_static() {
   if command -v readelf >/dev/null; then
-    ! readelf --program-headers --wide "$1" | grep -q 'INTERP'
+    [[ $(readelf --program-headers --wide "$1") != *INTERP* ]]
   else
     ! ldd "$1" >/dev/null 2>&1 || ldd "$1" 2>&1 | grep -q 'statically linked'
   fi
 }
 
 main() {
-  need cc gcc libc6-dev
+  need cc gcc libc6-dev || true
   need_rust 1.95
   [[ " ${packages[*]} " == *" farwatch-central "* ]] && need_node
   all_there

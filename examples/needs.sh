@@ -3,7 +3,7 @@
 # Sourced by examples/demo.sh, examples/build-static.sh and tests/run.sh; it starts nothing by itself.
 
 farwatch_cache=${XDG_CACHE_HOME:-$HOME/.cache}/farwatch
-node_wanted=20
+node_wanted=20.19
 missing=()
 
 say() { printf '%s\n' "$*"; }
@@ -32,7 +32,7 @@ apt_install() {
     as_root apt-get update -qq || return 1
     apt_updated=yes
   fi
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive DEBCONF_NOWARNINGS=yes apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # need COMMAND PACKAGE…: the packages, if the command is not there.
@@ -45,6 +45,7 @@ need() {
     apt_install "$@" && command -v "$command" >/dev/null && return 0
   fi
   missing+=("$command:  sudo apt-get install -y $*")
+  return 1
 }
 
 # need_rust VERSION: cargo of at least this version, by rustup if there is none.
@@ -57,8 +58,7 @@ need_rust() {
   if command -v rustup >/dev/null; then
     say "updating Rust with rustup"
     rustup toolchain install stable --profile minimal --component clippy,rustfmt >/dev/null 2>&1 && rustup default stable >/dev/null 2>&1
-  else
-    need curl curl ca-certificates
+  elif need curl curl ca-certificates; then
     say "installing Rust with rustup"
     curl --proto '=https' --tlsv1.2 -sSf --max-time 60 https://sh.rustup.rs 2>/dev/null |
       sh -s -- -y --profile minimal --component clippy,rustfmt >/dev/null 2>&1 || true

@@ -97,7 +97,16 @@ async fn main() -> anyhow::Result<()> {
             "a pretend device could not start; is another pretend site running? (--port, --first)",
         )?;
     if cli.list {
-        return list(&site).context("standard output");
+        // A reader that has seen enough, such as `head`, is no failure.
+        return list(&site)
+            .or_else(|error| {
+                if error.kind() == io::ErrorKind::BrokenPipe {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })
+            .context("standard output");
     }
     // Starting took a moment; the truth counts from the devices' own zero.
     let truth_ms = Timestamp::now().as_millisecond() - milliseconds(site.now());

@@ -3,5 +3,7 @@
 mod first_light;
 mod hostile;
 mod kills;
+mod notify;
 mod outages;
+mod snmpd;
 mod trust;

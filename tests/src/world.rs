@@ -38,15 +38,27 @@ impl World {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start(net: u8, shape: impl FnOnce(Builder) -> Builder) -> anyhow::Result<Self> {
+        Self::start_with(net, free_udp_and_tcp_port()?, &[], shape).await
+    }
+
+    /// The same with more arguments of `site configure`, and devices on a port that others use too.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn start_with(
+        net: u8,
+        port: u16,
+        configure: &[&str],
+        shape: impl FnOnce(Builder) -> Builder,
+    ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
-        let port = free_udp_and_tcp_port()?;
         let builder = Site::builder()
             .first(Ipv4Addr::new(127, 31, net, 1))
             .port(port);
         let site = shape(builder).start().await.context("the pretend site")?;
         let central = Central::start(&dir.path().join("central")).await?;
         let range = format!("127.31.{net}.0/26");
-        let more = [
+        let mut more = vec![
             "--credential-v2c",
             "public=public",
             "--poll-interval",
@@ -56,6 +68,7 @@ impl World {
             "--discovery-interval",
             "30s",
         ];
+        more.extend(configure);
         let place = central.place(&format!("Customer {net}"), &[&range], port, &more)?;
         let token = central.token(&place.site)?;
         let mut probe = Probe::join(&dir.path().join("probe"), &token)?;

@@ -158,7 +158,7 @@ pub(crate) fn ping(device: u32, step: u64, layout: &Layout, start_s: i64) -> Scr
 fn rtt(d: u64, step: u64) -> i64 {
     let h = mix((d * PER + 49).wrapping_mul(0x1_0000_0001) ^ (step << 40) ^ step);
     let base = 0.2 + unit(mix(d ^ 7)) * 40.0;
-    let late = if h % 97 == 0 { base } else { 0.0 };
+    let late = if h.is_multiple_of(97) { base } else { 0.0 };
     ((base + unit(h) * base * 0.1 + late) * 1000.0).round() as i64
 }
 
@@ -177,7 +177,7 @@ fn column(d: u64, k: u64, step: u64) -> i64 {
             let day = 1.0 + 0.6 * (t / 86_400.0 * std::f64::consts::TAU + rate).sin();
             (rate * day * 60.0 * (0.8 + 0.4 * unit(h))).floor() as i64
         }
-        (_, 2 | 3) if mix(s) % 20 == 0 && h % 20 == 0 => 1 + (h % 7) as i64,
+        (_, 2 | 3) if mix(s).is_multiple_of(20) && h.is_multiple_of(20) => 1 + (h % 7) as i64,
         (_, 2 | 3) => 0,
         (_, 4) => 1 + i64::from(idle),
         _ if k / 6 == 7 => 10_000,

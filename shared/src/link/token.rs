@@ -142,7 +142,10 @@ impl FromStr for JoinToken {
         }
         let bytes = BASE32_NOPAD
             .decode(body.as_bytes())
-            .map_err(|_| TokenError::CutOff)?;
+            .map_err(|error| match error.kind {
+                data_encoding::DecodeKind::Length => TokenError::CutOff,
+                _ => TokenError::Checksum,
+            })?;
         Self::read(&bytes)
     }
 }

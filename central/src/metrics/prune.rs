@@ -1,0 +1,132 @@
+//! What is old goes; so does what belonged to a probe that was deleted.
+
+use farwatch_shared::clock::Timestamp;
+use farwatch_shared::id::ProbeId;
+use rusqlite::{Connection, TransactionBehavior, params};
+
+use super::days::{Kind, lock};
+use super::schema::{DAY_MS, day_of, hour_of};
+use super::{Inner, MetricsError};
+use crate::ledger;
+
+/// Rows that one transaction removes at the most: the writer is not held up.
+const ROWS: u32 = 2_000;
+
+impl Inner {
+    /// Removes samples, gaps and layouts that are older than what is kept.
+    pub(super) fn prune(&self) -> Result<(), MetricsError> {
+        let _one = lock(&self.sealing);
+        let now = self.clock.now();
+        let samples = now.plus_ms(-i64::from(self.settings.raw_days.max(1)).saturating_mul(DAY_MS));
+        let first = day_of(hour_of(samples.ms()));
+        for day in self.days.delete_before(first) {
+            tracing::info!(
+                day,
+                "samples of a day were removed: they are older than what is kept"
+            );
+        }
+        let gaps = now.plus_ms(-i64::from(self.settings.hour_days.max(1)).saturating_mul(DAY_MS));
+        while self
+            .writer
+            .write_blocking(move |c| prune_rows(c, samples, gaps, now))?
+            >= ROWS as usize
+        {}
+        self.state_mut().shapes.sweep();
+        Ok(())
+    }
+
+    /// Removes everything of some probes.
+    pub(super) fn delete_probes(&self, probes: &[ProbeId]) -> Result<(), MetricsError> {
+        let _one = lock(&self.sealing);
+        {
+            let mut state = self.state_mut();
+            for probe in probes {
+                state.probes.remove(probe);
+            }
+        }
+        for files in [&self.days, &self.five_minutes, &self.hours] {
+            for file in files.within(i64::MIN, i64::MAX) {
+                delete_from_file(&mut files.writer(file)?, files.kind, probes)?;
+            }
+            // Readers remember sources that are gone.
+            files.close_all();
+        }
+        let probes = probes.to_vec();
+        self.writer
+            .write_blocking(move |c| probes.iter().try_for_each(|probe| forget(c, *probe)))?;
+        Ok(())
+    }
+}
+
+fn delete_from_file(
+    connection: &mut Connection,
+    kind: Kind,
+    probes: &[ProbeId],
+) -> rusqlite::Result<()> {
+    // What belonged to a customer is overwritten, not only unlinked.
+    connection.pragma_update(None, "secure_delete", true)?;
+    let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // An id's lower half is its source.
+    let table = match kind {
+        Kind::Samples => "chunks",
+        Kind::FiveMinutes | Kind::Hours => "roll_ups",
+    };
+    for probe in probes {
+        tx.execute(
+            &format!(
+                "DELETE FROM {table} WHERE id & 4294967295 IN (SELECT id FROM sources WHERE probe_id = ?1)"
+            ),
+            [probe],
+        )?;
+        tx.execute("DELETE FROM sources WHERE probe_id = ?1", [probe])?;
+        if kind == Kind::Samples {
+            tx.execute("DELETE FROM sealed WHERE probe_id = ?1", [probe])?;
+        }
+    }
+    tx.commit()?;
+    connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
+}
+
+fn forget(c: &Connection, probe: ProbeId) -> rusqlite::Result<()> {
+    ledger::forget(c, probe)?;
+    for table in ["raw", "layouts", "gaps", "hours", "proofs", "proof_counts"] {
+        c.execute(&format!("DELETE FROM {table} WHERE probe_id = ?1"), [probe])?;
+    }
+    Ok(())
+}
+
+fn prune_rows(
+    c: &Connection,
+    samples: Timestamp,
+    gaps: Timestamp,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
+    let mut gone = 0;
+    // What was set aside, or never had its layout, is kept as long as samples are.
+    gone += c.execute(
+        "DELETE FROM raw WHERE id IN (SELECT id FROM raw WHERE received_ms < ?1 AND (state <> 0 OR sealed = 1) LIMIT ?2)",
+        params![samples, ROWS],
+    )?;
+    gone += c.execute(
+        "DELETE FROM gaps WHERE id IN (SELECT id FROM gaps WHERE to_ms < ?1 LIMIT ?2)",
+        params![gaps, ROWS],
+    )?;
+    c.execute("DELETE FROM hours WHERE hour < ?1", [hour_of(samples.ms())])?;
+    gone += ledger::prune_crcs(c, now, ROWS)?;
+    // Layouts of epochs of which nothing is raw any more, except each probe's newest.
+    c.execute(
+        "DELETE FROM layouts WHERE (probe_id, epoch) IN
+             (SELECT probe_id, epoch FROM lane_progress AS old WHERE lane = 1 AND updated_ms < ?1
+                AND NOT EXISTS (SELECT 1 FROM raw WHERE raw.probe_id = old.probe_id AND raw.epoch = old.epoch)
+                AND EXISTS (SELECT 1 FROM lane_progress AS newer WHERE newer.probe_id = old.probe_id AND newer.lane = 1
+                    AND newer.updated_ms > old.updated_ms))",
+        params![now.plus_ms(-farwatch_shared::session::CRC_WINDOW_MS)],
+    )?;
+    c.execute(
+        "DELETE FROM proofs WHERE NOT EXISTS
+             (SELECT 1 FROM layouts WHERE layouts.probe_id = proofs.probe_id AND layouts.epoch = proofs.epoch)",
+        [],
+    )?;
+    Ok(gone)
+}

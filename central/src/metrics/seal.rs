@@ -1,0 +1,458 @@
+//! Hours from memory into day files, and raw batches away once nothing needs them.
+//!
+//! No transaction spans two files. First the day file takes the chunks and says which batches they hold; then
+//! metrics.db marks those batches; then memory forgets. A kill between any two leaves both holding the same rows, and
+//! whoever reads drops those whose batch the day file names.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use farwatch_shared::clock::Timestamp;
+use farwatch_shared::id::ProbeId;
+use farwatch_shared::model::{DeviceNo, Epoch};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use super::batches::BatchSet;
+use super::chunk::{self, Block};
+use super::commit::{Content, Raw, read, sql_seq};
+use super::days::{self, ReadError, chunk_id};
+use super::query::AnchorCounts;
+use super::row::Row;
+use super::schema::{HOUR_MS, day_of, hour_of};
+use super::shape::Shape;
+use super::state::{Key, Rows};
+use super::{Inner, MetricsError, days::lock};
+
+/// An hour that has ended is sealed when nothing has come for this long.
+const QUIET_MS: i64 = 60_000;
+/// Late data of an hour that is sealed already waits this long for more.
+const LATE_QUIET_MS: i64 = 600_000;
+/// Late data of one hour beyond this does not wait.
+const LATE_BYTES: usize = 8 << 20;
+/// Rows in memory of all probes beyond this: hours are sealed oldest first, whether quiet or not.
+const MEMORY_BYTES: usize = 384 << 20;
+/// A batch that is sealed and still not accounted for after this long never will be.
+const ACCOUNT_MS: i64 = 48 * HOUR_MS;
+
+/// Which hours to seal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// Those that are due.
+    Due,
+    /// All there are, the running one too.
+    Everything,
+}
+
+impl Inner {
+    /// One pass: catches up with proofs, seals what is due, marks raw batches.
+    pub(super) fn seal_pass(&self, pass: Pass) -> Result<(), MetricsError> {
+        let _one = lock(&self.sealing);
+        self.lost_days()?;
+        self.catch_up()?;
+        for (probe, hour) in self.due(pass) {
+            self.seal(probe, hour)?;
+        }
+        let probes: Vec<ProbeId> = self.state().probes.keys().copied().collect();
+        for probe in probes {
+            self.mark_finished(probe)?;
+        }
+        self.roll_pass()
+    }
+
+    fn due(&self, pass: Pass) -> Vec<(ProbeId, i64)> {
+        let now = self.clock.now();
+        let running = hour_of(now.ms());
+        let state = self.state();
+        let mut due = Vec::new();
+        let mut rest = Vec::new();
+        let mut bytes = 0;
+        for (probe, of) in &state.probes {
+            bytes += of.bytes();
+            for (hour, rows) in &of.hours {
+                if rows.open.batches.is_empty() && rows.frozen.is_none() {
+                    continue;
+                }
+                let quiet = now.since(rows.touched);
+                let first = rows.sealed.is_empty();
+                let is_due = pass == Pass::Everything
+                    || rows.frozen.is_some()
+                    || rows.open.bytes > LATE_BYTES * 8
+                    || (*hour < running
+                        && (quiet < 0
+                            || if first {
+                                quiet >= QUIET_MS
+                            } else {
+                                quiet >= LATE_QUIET_MS || rows.open.bytes > LATE_BYTES
+                            }));
+                if is_due {
+                    due.push((*probe, *hour));
+                } else {
+                    rest.push((*hour, *probe, rows.open.bytes));
+                }
+            }
+        }
+        rest.sort_unstable_by_key(|(hour, probe, _)| (*hour, *probe));
+        for (hour, probe, size) in rest {
+            if bytes <= MEMORY_BYTES {
+                break;
+            }
+            bytes -= size;
+            due.push((probe, hour));
+        }
+        // By file and source, which is the order of the file's pages.
+        due.sort_unstable_by_key(|(probe, hour)| (*hour, *probe));
+        due
+    }
+
+    fn seal(&self, probe: ProbeId, hour: i64) -> Result<(), MetricsError> {
+        let Some(rows) = self.freeze(probe, hour) else {
+            return Ok(());
+        };
+        let day = day_of(hour);
+        match self.write_day(probe, hour, &rows) {
+            Ok(()) => {}
+            Err(error) if error.is_damage() => {
+                tracing::error!(error = %farwatch_shared::error::Chain(&error), "a day of samples cannot be written and is set aside");
+                self.days.report_damaged(day);
+                self.lost_days()?;
+                // What was sealed there is gone; what is in memory is not.
+                self.write_day(probe, hour, &rows)?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+        farwatch_shared::failpoint::hit("C4:sealed");
+        {
+            let mut state = self.state_mut();
+            if let Some(of) = state.probes.get_mut(&probe) {
+                of.forget_frozen(hour);
+            }
+        }
+        self.writer.write_blocking(move |c| {
+            c.prepare_cached(
+                "INSERT INTO hours (probe_id, hour) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![probe, hour])
+        })?;
+        self.mark_finished(probe)
+    }
+
+    pub(super) fn freeze(&self, probe: ProbeId, hour: i64) -> Option<Arc<Rows>> {
+        let mut state = self.state_mut();
+        let entry = state.probes.get_mut(&probe)?.hours.get_mut(&hour)?;
+        if entry.frozen.is_none() {
+            if entry.open.batches.is_empty() {
+                return None;
+            }
+            entry.frozen = Some(Arc::new(std::mem::take(&mut entry.open)));
+        }
+        entry.frozen.clone()
+    }
+
+    /// Merges rows into an hour of a day file, in one transaction.
+    pub(super) fn write_day(
+        &self,
+        probe: ProbeId,
+        hour: i64,
+        rows: &Rows,
+    ) -> Result<(), ReadError> {
+        let mut connection = self.days.writer(day_of(hour))?;
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut batches = days::sealed(&tx, probe, hour)?.unwrap_or_default();
+        let keep: Vec<bool> = rows
+            .batches
+            .iter()
+            .map(|(epoch, seq)| !batches.contains(*epoch, *seq))
+            .collect();
+        if keep.contains(&true) {
+            let samples = write_chunks(&tx, probe, hour, rows, &keep)?;
+            for (epoch, seq) in &rows.batches {
+                batches.insert(*epoch, *seq);
+            }
+            tx.prepare_cached(
+                "INSERT INTO sealed (probe_id, hour, batches, samples) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET batches = excluded.batches, samples = samples + excluded.samples,
+                     rolled = 0",
+            )?
+            .execute(params![probe, hour, batches.to_bytes(), samples])?;
+        }
+        tx.commit()?;
+        lock(&self.to_roll).insert(day_of(hour));
+        connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+        Ok(())
+    }
+
+    /// Raw batches whose hours are all sealed are marked; those that are accounted for as well go.
+    fn mark_finished(&self, probe: ProbeId) -> Result<(), MetricsError> {
+        let (finished, lanes, counts) = {
+            let mut state = self.state_mut();
+            let Some(of) = state.probes.get_mut(&probe) else {
+                return Ok(());
+            };
+            if of.finished.is_empty() {
+                return Ok(());
+            }
+            let finished = std::mem::take(&mut of.finished);
+            let lanes: Vec<(Epoch, u64, Vec<u8>)> = of
+                .lanes
+                .iter()
+                .map(|(epoch, lane)| (*epoch, lane.cursor, lane.to_bytes()))
+                .collect();
+            let changed = std::mem::take(&mut of.tally.changed);
+            let counts: HashMap<_, _> = changed
+                .into_iter()
+                .map(|device| {
+                    (
+                        device,
+                        of.tally.devices.get(&device).copied().unwrap_or_default(),
+                    )
+                })
+                .collect();
+            (finished, lanes, counts)
+        };
+        let before = self.clock.now().plus_ms(-ACCOUNT_MS);
+        let marked = finished.clone();
+        let told = counts.clone();
+        let written = self
+            .writer
+            .write_blocking(move |c| mark(c, probe, &marked, &lanes, &told, before));
+        let mut state = self.state_mut();
+        let Some(of) = state.probes.get_mut(&probe) else {
+            return Ok(());
+        };
+        match written {
+            Ok(given_up) => {
+                for (epoch, seq) in given_up {
+                    let lane = of.lanes.entry(epoch).or_default();
+                    tracing::warn!(probe.id = %probe, batch.seq = seq, "a hole in the lane was not filled in time; anchors across it are not judged");
+                    lane.give_up_before(seq + 1);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                of.finished.extend(finished);
+                of.tally.changed.extend(counts.keys());
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Accounts for batches that came before their turn, now that it has come.
+    fn catch_up(&self) -> Result<(), MetricsError> {
+        let lanes: Vec<(ProbeId, Epoch)> = {
+            let mut state = self.state_mut();
+            state
+                .probes
+                .iter_mut()
+                .flat_map(|(probe, of)| {
+                    of.lanes
+                        .iter_mut()
+                        .filter_map(|(epoch, lane)| lane.skip_gone().then_some((*probe, *epoch)))
+                        .collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        for (probe, epoch) in lanes {
+            self.catch_up_lane(probe, epoch)?;
+        }
+        Ok(())
+    }
+
+    fn catch_up_lane(&self, probe: ProbeId, epoch: Epoch) -> Result<(), MetricsError> {
+        let layouts = self.layouts(probe, epoch)?;
+        loop {
+            let next = {
+                let mut state = self.state_mut();
+                let Some(lane) = state
+                    .probes
+                    .get_mut(&probe)
+                    .and_then(|of| of.lanes.get_mut(&epoch))
+                else {
+                    return Ok(());
+                };
+                if !lane.skip_gone() {
+                    return Ok(());
+                }
+                lane.cursor + 1
+            };
+            let raw = self.with_reader(|c| {
+                c.prepare_cached(&format!(
+                    "SELECT {} FROM raw WHERE probe_id = ?1 AND epoch = ?2 AND seq = ?3",
+                    Raw::COLUMNS
+                ))?
+                .query_row(params![probe, epoch, sql_seq(next)], Raw::of)
+                .optional()
+            })?;
+            let content = raw.map(|raw| read(raw.kind, raw.version, &raw.body, &layouts));
+            let now = self.clock.now();
+            let mut state = self.state_mut();
+            let of = state.probes.entry(probe).or_default();
+            if let Some(Content::Samples(batch, layouts)) = content {
+                of.account((epoch, next), &batch, &layouts, now);
+            } else {
+                let lane = of.lanes.entry(epoch).or_default();
+                lane.ahead.remove(next, next);
+                lane.gone.insert(next, next);
+            }
+        }
+    }
+
+    /// Day files that were damaged are set aside; what they held becomes a gap.
+    fn lost_days(&self) -> Result<(), MetricsError> {
+        for day in self.days.set_damaged_aside() {
+            self.writer.write_blocking(move |c| lose_day(c, day))?;
+            let mut state = self.state_mut();
+            for of in state.probes.values_mut() {
+                for (hour, rows) in &mut of.hours {
+                    if day_of(*hour) == day {
+                        rows.sealed = Arc::default();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lose_day(c: &Connection, day: i64) -> rusqlite::Result<()> {
+    use super::gaps::{Gap, insert};
+    use farwatch_shared::model::GapReason::Quarantined;
+    let hours: Vec<(ProbeId, i64)> = c
+        .prepare(
+            "SELECT probe_id, hour FROM hours WHERE hour BETWEEN ?1 AND ?2 ORDER BY probe_id, hour",
+        )?
+        .query_map([day * 24, day * 24 + 23], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (probe, hour) in hours {
+        let (from, to) = (Timestamp(hour * HOUR_MS), Timestamp((hour + 1) * HOUR_MS));
+        insert(c, probe, &Gap::of_time(from, to, Quarantined, None))?;
+    }
+    c.execute(
+        "DELETE FROM hours WHERE hour BETWEEN ?1 AND ?2",
+        [day * 24, day * 24 + 23],
+    )?;
+    Ok(())
+}
+
+fn mark(
+    c: &Connection,
+    probe: ProbeId,
+    finished: &[Key],
+    lanes: &[(Epoch, u64, Vec<u8>)],
+    counts: &HashMap<DeviceNo, AnchorCounts>,
+    before: Timestamp,
+) -> rusqlite::Result<Vec<(Epoch, u64)>> {
+    let mut given_up = Vec::new();
+    for (epoch, seq) in finished {
+        c.prepare_cached(
+            "UPDATE raw SET sealed = 1 WHERE probe_id = ?1 AND epoch = ?2 AND seq = ?3 AND state = 0",
+        )?
+        .execute(params![probe, epoch, sql_seq(*seq)])?;
+    }
+    for (epoch, cursor, body) in lanes {
+        c.prepare_cached(
+            "INSERT INTO proofs (probe_id, epoch, seq, body) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET seq = excluded.seq, body = excluded.body",
+        )?
+        .execute(params![probe, epoch, sql_seq(*cursor), body])?;
+        let old: Option<i64> = c
+            .prepare_cached(
+                "SELECT max(seq) FROM raw WHERE probe_id = ?1 AND epoch = ?2 AND sealed = 1 AND seq > ?3 AND received_ms < ?4",
+            )?
+            .query_row(params![probe, epoch, sql_seq(*cursor), before], |row| row.get(0))?;
+        given_up.extend(old.map(|seq| (*epoch, seq.cast_unsigned())));
+        c.prepare_cached(
+            "DELETE FROM raw WHERE probe_id = ?1 AND epoch = ?2 AND sealed = 1 AND (seq <= ?3 OR received_ms < ?4)",
+        )?
+        .execute(params![probe, epoch, sql_seq(*cursor), before])?;
+    }
+    for (device, counts) in counts {
+        c.prepare_cached(
+            "INSERT INTO proof_counts (probe_id, device, checked, mismatched, last_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET checked = excluded.checked, mismatched = excluded.mismatched, last_ms = excluded.last_ms",
+        )?
+        .execute(params![
+            probe,
+            device,
+            counts.checked.cast_signed(),
+            counts.mismatched.cast_signed(),
+            counts.last_checked.unwrap_or_default()
+        ])?;
+    }
+    Ok(given_up)
+}
+
+fn write_chunks(
+    tx: &Connection,
+    probe: ProbeId,
+    hour: i64,
+    rows: &Rows,
+    keep: &[bool],
+) -> Result<i64, ReadError> {
+    let mut shapes: HashMap<u64, Arc<Shape>> = HashMap::new();
+    let mut samples = 0_i64;
+    let mut devices: Vec<_> = rows.devices.iter().collect();
+    devices.sort_unstable_by_key(|(device, _)| **device);
+    for (device, logs) in devices {
+        let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
+        for log in logs {
+            if let std::collections::hash_map::Entry::Vacant(entry) = shapes.entry(log.shape.hash) {
+                days::put_shape(tx, &log.shape)?;
+                entry.insert(log.shape.clone());
+            }
+            let block = blocks.entry(log.shape.hash).or_insert_with(|| Block {
+                shape: log.shape.clone(),
+                rows: Vec::new(),
+            });
+            log.each(|row| {
+                if keep.get(row.batch as usize).copied().unwrap_or(false) {
+                    samples += row.values.iter().flatten().count() as i64;
+                    block.rows.push(row.clone());
+                }
+            });
+        }
+        let source = days::put_source(tx, probe, *device)?;
+        let id = chunk_id(source, hour);
+        let before: Option<Vec<u8>> = tx
+            .prepare_cached("SELECT body FROM chunks WHERE id = ?1")?
+            .query_row([id], |row| row.get(0))
+            .optional()?;
+        if let Some(before) = before {
+            let of = |hash: u64| {
+                shapes
+                    .get(&hash)
+                    .cloned()
+                    .or_else(|| days::shape(tx, hash).map(Arc::new))
+            };
+            for old in chunk::decode(&before, of, |_| true)? {
+                blocks
+                    .entry(old.shape.hash)
+                    .or_insert_with(|| Block {
+                        shape: old.shape.clone(),
+                        rows: Vec::new(),
+                    })
+                    .rows
+                    .extend(old.rows);
+            }
+        }
+        let mut blocks: Vec<Block> = blocks.into_values().collect();
+        for block in &mut blocks {
+            block.rows.sort_by_key(Row::at_ms);
+        }
+        tx.prepare_cached(
+            "INSERT INTO chunks (id, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
+        )?
+        .execute(params![id, chunk::encode(&blocks)])?;
+    }
+    Ok(samples)
+}
+
+/// The set of batches that an hour holds, for whoever merges what it read from memory with what it read from the file.
+pub(super) fn not_in<'a>(batches: &'a [Key], sealed: &'a BatchSet) -> impl Fn(u32) -> bool + 'a {
+    move |batch| {
+        batches
+            .get(batch as usize)
+            .is_some_and(|(epoch, seq)| !sealed.contains(*epoch, *seq))
+    }
+}

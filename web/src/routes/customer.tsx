@@ -1,0 +1,177 @@
+import { useQuery } from '@tanstack/react-query';
+import { getRouteApi, Link } from '@tanstack/react-router';
+import { Ellipsis, Pencil, Plus, Trash2 } from 'lucide-react';
+import { useState } from 'react';
+import { customerQuery, incidentsQuery, sitesQuery } from '../api/queries';
+import { Incidents } from '../components/Incidents';
+import { CustomerDialog, DeleteCustomerDialog, SiteDialog } from '../components/PlaceDialogs';
+import { Pairs, StateGlyph } from '../components/StateText';
+import { Strip } from '../components/Strip';
+import { StripAxis } from '../components/StripAxis';
+import { useMayNot } from '../components/session';
+import { natural } from '../lib/natural';
+import { notUp, STATE_RANK } from '../lib/state';
+import { availability, count, plural } from '../lib/units';
+import { Crumb } from '../ui/Crumb';
+import { Empty, Failed, Loaded } from '../ui/Feedback';
+import { Icon } from '../ui/Icon';
+import { Menu } from '../ui/Menu';
+import { Panel, Title } from '../ui/Panel';
+
+const route = getRouteApi('/app/customers/$customerId');
+
+export function CustomerPage() {
+  const { customerId } = route.useParams();
+  const customer = useQuery(customerQuery(customerId));
+  const sites = useQuery(sitesQuery(customerId));
+  const incidents = useQuery(incidentsQuery({ kind: 'customer', id: customerId }, { state: 'active' }));
+  const mayNot = useMayNot('administer');
+  const [dialog, setDialog] = useState<'edit' | 'site' | 'remove' | null>(null);
+  const data = customer.data;
+  if (!data) {
+    return (
+      <div className="view">
+        <Crumb
+          up={[
+            <Link key="c" to="/customers">
+              Customers
+            </Link>,
+          ]}
+          here=""
+          title="Customer"
+        />
+        <h1 className="sr">Customer</h1>
+        {customer.isError && <Failed what="The customer" error={customer.error} again={customer.refetch} />}
+      </div>
+    );
+  }
+  const close = () => setDialog(null);
+  const addSite = (
+    <button
+      type="button"
+      className="btn"
+      disabled={mayNot !== undefined}
+      title={mayNot}
+      onClick={() => setDialog('site')}
+    >
+      <Icon of={Plus} />
+      Add site
+    </button>
+  );
+  return (
+    <div className="view">
+      <Crumb
+        up={[
+          <Link key="c" to="/customers">
+            Customers
+          </Link>,
+        ]}
+        here={<bdi>{data.name}</bdi>}
+        title={data.name}
+      />
+      <Title
+        glyph={<StateGlyph state={data.state} size="lg" />}
+        sub={`${notUp(data.counts)} at ${plural(data.sites, 'site')}`}
+        acts={
+          <>
+            {addSite}
+            <Menu
+              className="btn icon"
+              label="More"
+              button={<Icon of={Ellipsis} />}
+              items={[
+                {
+                  text: 'Edit customer…',
+                  icon: <Icon of={Pencil} />,
+                  disabled: mayNot,
+                  onPick: () => setDialog('edit'),
+                },
+                {
+                  text: 'Remove customer…',
+                  icon: <Icon of={Trash2} />,
+                  danger: true,
+                  disabled: mayNot,
+                  onPick: () => setDialog('remove'),
+                },
+              ]}
+            />
+          </>
+        }
+      >
+        <bdi>{data.name}</bdi>
+      </Title>
+      {data.note && <p className="facts">{data.note}</p>}
+      <div className="stack">
+        <Panel label="Sites">
+          <Loaded query={sites} what="Sites" rows={5}>
+            {({ items }) =>
+              items.length === 0 ? (
+                <Empty title="No site yet" acts={addSite}>
+                  A site is one place with its own network. Each has one probe or more.
+                </Empty>
+              ) : (
+                <div className="scroll-x">
+                  <table className="tbl">
+                    <thead>
+                      <tr>
+                        <th>Site</th>
+                        <th className="r">Probes</th>
+                        <th className="r">Devices</th>
+                        <th>Not up</th>
+                        <th style={{ width: '38%', minWidth: 150 }}>
+                          <StripAxis />
+                        </th>
+                        <th className="r">Avail. 24 h</th>
+                      </tr>
+                    </thead>
+                    <tbody>
+                      {[...items]
+                        .sort((a, b) => STATE_RANK[a.state] - STATE_RANK[b.state] || natural(a.name, b.name))
+                        .map((site) => (
+                          <tr key={site.id}>
+                            <td>
+                              <Link
+                                className="row b"
+                                to="/customers/$customerId/$siteId"
+                                params={{ customerId, siteId: site.id }}
+                              >
+                                <StateGlyph state={site.state} />
+                                <bdi>{site.name}</bdi>
+                              </Link>
+                            </td>
+                            <td className="r t2">
+                              {site.probes === 0 ? <span className="t3">none</span> : count(site.probes)}
+                            </td>
+                            <td className="r t2">{count(site.devices)}</td>
+                            <td>
+                              <Pairs counts={site.counts} />
+                            </td>
+                            <td>
+                              <Strip strip={site.strip} />
+                            </td>
+                            <td className="r">
+                              {site.availability_24h === null ? (
+                                <span className="t3">–</span>
+                              ) : (
+                                availability(site.availability_24h)
+                              )}
+                            </td>
+                          </tr>
+                        ))}
+                    </tbody>
+                  </table>
+                </div>
+              )
+            }
+          </Loaded>
+        </Panel>
+        <Panel title="Open incidents" meta={incidents.data && count(incidents.data.total)}>
+          <Incidents query={incidents} />
+        </Panel>
+      </div>
+      {dialog === 'edit' && <CustomerDialog customer={data} onClose={close} />}
+      {dialog === 'site' && <SiteDialog customerId={customerId} onClose={close} />}
+      {dialog === 'remove' && <DeleteCustomerDialog customer={data} onClose={close} />}
+    </div>
+  );
+}

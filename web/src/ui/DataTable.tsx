@@ -1,0 +1,355 @@
+/**
+ * The one table for long lists: only the rows in sight are in the page, sorted by header (shift adds a key), walked
+ * by keyboard. Rows have a fixed height; columns give way by priority before anything is squeezed.
+ */
+import {
+  type ColumnDef,
+  flexRender,
+  getCoreRowModel,
+  type SortingState,
+  useReactTable,
+} from '@tanstack/react-table';
+import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
+import { ArrowDown, ArrowUp } from 'lucide-react';
+import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import { nextRow } from '../lib/grid';
+import { count } from '../lib/units';
+import { Icon } from './Icon';
+import { useHeldOrder } from './order';
+
+export interface Column<T> {
+  id: string;
+  head: string;
+  cell: (row: T) => ReactNode;
+  /** Compares for an ascending sort; without it the column cannot be sorted. */
+  compare?: (a: T, b: T) => number;
+  /** The least width in px, and its share of what is left. */
+  min: number;
+  share?: number;
+  right?: boolean;
+  /** Text whose length the column makes room for, within reason: names are cut last. */
+  roomFor?: (row: T) => string;
+  /** Columns with the highest number go first when there is no room; 0 stays. */
+  priority: number;
+  className?: string;
+}
+
+interface Props<T> {
+  label: string;
+  rows: readonly T[];
+  columns: readonly Column<T>[];
+  rowKey: (row: T) => string;
+  rowClass?: (row: T) => string;
+  onOpen: (row: T) => void;
+  /** The order without a chosen sort. */
+  compare: (a: T, b: T) => number;
+  /** "name" or "-rtt,name", as it stands in the URL. */
+  sort: string | undefined;
+  onSort: (sort: string | undefined) => void;
+  hidden?: readonly string[];
+  noun: [one: string, many: string];
+  order: string;
+  empty: ReactNode;
+}
+
+const ROW = 32;
+const GAP = 12;
+const OVERSCAN = 6;
+
+/** Which columns fit, the least important left out first. */
+export function fitting<T>(columns: readonly Column<T>[], width: number): Column<T>[] {
+  const kept = [...columns];
+  const need = () => kept.reduce((sum, column) => sum + column.min + GAP, 28 - GAP);
+  while (kept.length > 1 && need() > width) {
+    let worst = 0;
+    kept.forEach((column, i) => {
+      if (column.priority > (kept[worst]?.priority ?? 0)) worst = i;
+    });
+    if ((kept[worst]?.priority ?? 0) === 0) break;
+    kept.splice(worst, 1);
+  }
+  return kept;
+}
+
+const MAX_ROOM = 216;
+
+/** Width (px) that nineteen of twenty of the texts need with their glyph; a single long one widens nothing. */
+export function roomNeeded(texts: readonly string[]): number {
+  if (texts.length === 0) return 0;
+  const lengths = texts.map((text) => text.length).sort((a, b) => a - b);
+  const most = lengths[Math.min(lengths.length - 1, Math.ceil(lengths.length * 0.95) - 1)] ?? 0;
+  return Math.min(MAX_ROOM, Math.ceil(most * 7.2) + 24);
+}
+
+export function parseSort(sort: string | undefined): SortingState {
+  return (sort ?? '')
+    .split(',')
+    .filter(Boolean)
+    .map((key) => (key.startsWith('-') ? { id: key.slice(1), desc: true } : { id: key, desc: false }));
+}
+
+export function sortText(state: SortingState): string | undefined {
+  return state.map(({ id, desc }) => (desc ? `-${id}` : id)).join(',') || undefined;
+}
+
+export function DataTable<T>(props: Props<T>) {
+  const { label, rows, columns, rowKey, rowClass, onOpen, compare, sort, onSort, hidden, noun, empty } =
+    props;
+  const body = useRef<HTMLDivElement>(null);
+  const [width, setWidth] = useState(1200);
+  const [gutter, setGutter] = useState(0);
+  const [active, setActive] = useState<string | null>(null);
+  const [busy, setBusy] = useState(false);
+  const wantFocus = useRef(false);
+
+  useEffect(() => {
+    const element = body.current;
+    if (!element) return;
+    const observer = new ResizeObserver(([entry]) => {
+      if (entry) setWidth(entry.contentRect.width);
+      setGutter(element.offsetWidth - element.clientWidth);
+    });
+    observer.observe(element);
+    return () => observer.disconnect();
+  }, []);
+
+  const room = useMemo(
+    () => columns.map((column) => (column.roomFor ? roomNeeded(rows.map(column.roomFor)) : 0)),
+    [columns, rows],
+  );
+  const rooms = room.join();
+  const shown = useMemo(() => {
+    const needs = rooms.split(',').map(Number);
+    const wide = columns.map((column, i) => ({ ...column, min: Math.max(column.min, needs[i] ?? 0) }));
+    return fitting(
+      wide.filter((column) => !hidden?.includes(column.id)),
+      width,
+    );
+  }, [columns, rooms, hidden, width]);
+  const sorting = useMemo(
+    () => parseSort(sort).filter(({ id }) => columns.some((column) => column.id === id && column.compare)),
+    [sort, columns],
+  );
+  const order = useMemo(() => {
+    if (sorting.length === 0) return compare;
+    const keys = sorting.map(({ id, desc }) => ({
+      compare: columns.find((column) => column.id === id)?.compare ?? compare,
+      sign: desc ? -1 : 1,
+    }));
+    return (a: T, b: T) => {
+      for (const key of keys) {
+        const result = key.compare(a, b) * key.sign;
+        if (result !== 0) return result;
+      }
+      return compare(a, b);
+    };
+  }, [sorting, columns, compare]);
+
+  const held = useHeldOrder(rows, order, rowKey, busy || active !== null);
+  const activeIndex = useMemo(
+    () => (active === null ? -1 : held.rows.findIndex((row) => rowKey(row) === active)),
+    [held.rows, active, rowKey],
+  );
+
+  const defs = useMemo<ColumnDef<T>[]>(
+    () =>
+      shown.map((column) => ({
+        id: column.id,
+        header: column.head,
+        accessorFn: (row: T) => row,
+        cell: ({ row }) => column.cell(row.original),
+        enableSorting: column.compare !== undefined,
+        sortDescFirst: false,
+      })),
+    [shown],
+  );
+  const table = useReactTable<T>({
+    // The table only reads its rows; its type does not say so.
+    data: held.rows as T[],
+    columns: defs,
+    state: { sorting },
+    manualSorting: true,
+    isMultiSortEvent: (event) => event instanceof Object && 'shiftKey' in event && event.shiftKey === true,
+    onSortingChange: (update) => onSort(sortText(typeof update === 'function' ? update(sorting) : update)),
+    getCoreRowModel: getCoreRowModel(),
+    getRowId: rowKey,
+  });
+  const model = table.getRowModel().rows;
+
+  const rangeExtractor = useCallback(
+    (range: Parameters<typeof defaultRangeExtractor>[0]) => {
+      const indexes = defaultRangeExtractor(range);
+      // The row with the focus stays in the page when it is scrolled out of sight.
+      if (activeIndex < 0 || indexes.includes(activeIndex)) return indexes;
+      return [...indexes, activeIndex].sort((a, b) => a - b);
+    },
+    [activeIndex],
+  );
+  const virtual = useVirtualizer({
+    count: model.length,
+    getScrollElement: () => body.current,
+    estimateSize: () => ROW,
+    overscan: OVERSCAN,
+    rangeExtractor,
+    initialRect: { width: 1200, height: 640 },
+  });
+  const items = virtual.getVirtualItems();
+  const first = Math.min(model.length, Math.floor((virtual.scrollOffset ?? 0) / ROW) + 1);
+  const height = virtual.scrollRect?.height ?? 640;
+  const last = Math.min(model.length, Math.floor(((virtual.scrollOffset ?? 0) + height) / ROW));
+
+  const go = (index: number) => {
+    const row = held.rows[index];
+    if (row === undefined) return;
+    wantFocus.current = true;
+    setActive(rowKey(row));
+    virtual.scrollToIndex(index, { align: 'auto' });
+  };
+  useEffect(() => {
+    if (!wantFocus.current || activeIndex < 0) return;
+    const element = body.current?.querySelector<HTMLElement>(`[data-index="${activeIndex}"]`);
+    if (element) {
+      wantFocus.current = false;
+      element.focus({ preventScroll: true });
+    }
+  });
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Enter' && event.target instanceof HTMLElement && event.target.tagName !== 'A') {
+      const row = held.rows[activeIndex];
+      if (row !== undefined) {
+        event.preventDefault();
+        onOpen(row);
+      }
+      return;
+    }
+    if (event.key === 'Escape') {
+      setActive(null);
+      return;
+    }
+    const page = Math.max(1, Math.floor(height / ROW) - 1);
+    const next = nextRow(event.key, activeIndex, model.length, page);
+    if (next === null) return;
+    event.preventDefault();
+    go(next);
+  };
+
+  const template = shown.map((column) => `minmax(${column.min}px, ${column.share ?? 0.001}fr)`).join(' ');
+  return (
+    <div
+      className="vt"
+      role="grid"
+      aria-label={label}
+      aria-rowcount={model.length + 1}
+      aria-colcount={shown.length}
+      onMouseEnter={() => setBusy(true)}
+      onMouseLeave={() => setBusy((body.current?.scrollTop ?? 0) > 0)}
+    >
+      <div
+        className="vt-head"
+        role="row"
+        aria-rowindex={1}
+        style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
+        tabIndex={-1}
+      >
+        {table.getFlatHeaders().map((header, i) => {
+          const sorted = header.column.getIsSorted();
+          return (
+            <div
+              key={header.id}
+              role="columnheader"
+              tabIndex={-1}
+              aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : 'none'}
+              className={shown[i]?.right ? 'r' : undefined}
+            >
+              {header.column.getCanSort() ? (
+                <button
+                  type="button"
+                  title="Sort; shift adds a second key"
+                  onClick={header.column.getToggleSortingHandler()}
+                >
+                  {flexRender(header.column.columnDef.header, header.getContext())}
+                  {sorted && <Icon of={sorted === 'asc' ? ArrowUp : ArrowDown} small />}
+                </button>
+              ) : (
+                flexRender(header.column.columnDef.header, header.getContext())
+              )}
+            </div>
+          );
+        })}
+      </div>
+      <div
+        className="vt-body"
+        ref={body}
+        role="rowgroup"
+        onKeyDown={onKeyDown}
+        onScroll={(event) => setBusy(event.currentTarget.scrollTop > 0)}
+        onBlur={(event) => {
+          if (!event.currentTarget.contains(event.relatedTarget)) setActive(null);
+        }}
+      >
+        {model.length === 0 ? (
+          empty
+        ) : (
+          <div role="presentation" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+            {items.map((item) => {
+              const row = model[item.index];
+              if (!row) return null;
+              const on = item.index === activeIndex;
+              return (
+                // biome-ignore lint/a11y/useKeyWithClickEvents: the row group takes the keys for all rows
+                <div
+                  key={row.id}
+                  data-index={item.index}
+                  className={`vt-row ${rowClass?.(row.original) ?? ''}`}
+                  role="row"
+                  aria-rowindex={item.index + 2}
+                  aria-selected={on}
+                  tabIndex={on || (activeIndex < 0 && item.index === 0) ? 0 : -1}
+                  style={{ transform: `translateY(${item.start}px)`, gridTemplateColumns: template }}
+                  onFocus={() => setActive(row.id)}
+                  onClick={() => setActive(row.id)}
+                  onDoubleClick={() => onOpen(row.original)}
+                >
+                  {row.getVisibleCells().map((cell, i) => (
+                    // biome-ignore lint/a11y/useFocusableInteractive: the row has the focus, its cells are read with it
+                    <div
+                      key={cell.id}
+                      role="gridcell"
+                      className={`${shown[i]?.right ? 'r num' : ''} ${shown[i]?.className ?? ''}`}
+                    >
+                      {flexRender(cell.column.columnDef.cell, cell.getContext())}
+                    </div>
+                  ))}
+                </div>
+              );
+            })}
+          </div>
+        )}
+      </div>
+      <div className="vt-foot" role="presentation">
+        <span>
+          {model.length > 0 && `${count(first)}–${count(Math.max(first, last))} of `}
+          {count(model.length)} {model.length === 1 ? noun[0] : noun[1]}
+        </span>
+        <span className="hide-s">{sorting.length === 0 ? props.order : 'sorted by hand'}</span>
+        {held.moved > 0 && (
+          <button type="button" className="link" onClick={held.release}>
+            {count(held.moved)} {held.moved === 1 ? 'row' : 'rows'} would move
+          </button>
+        )}
+        <span className="keys" aria-hidden="true">
+          <span>
+            <span className="kbd">↑↓</span> move
+          </span>
+          <span>
+            <span className="kbd">Enter</span> open
+          </span>
+          <span>
+            <span className="kbd">/</span> filter
+          </span>
+        </span>
+      </div>
+    </div>
+  );
+}
