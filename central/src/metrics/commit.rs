@@ -18,7 +18,7 @@ use super::gaps::{self, Gap};
 use super::query::CommitOutcome;
 use super::schema::hour_of;
 use super::state::{EpochLayouts, Key, ProbeState, State, place};
-use super::{ClockCorrection, Inner, MetricsError};
+use super::{ClockCorrection, Inner, MetricsError, load};
 use crate::ledger::{self, Admission, Entry};
 
 /// States of a raw row.
@@ -288,11 +288,19 @@ impl Inner {
         if let Some(known) = known {
             return Ok(known);
         }
-        let stored = self.with_reader(|c| stored_layouts(c, probe, epoch))?;
+        let (stored, lane) = self.with_reader(|c| {
+            Ok((
+                stored_layouts(c, probe, epoch)?,
+                load::stored_lane(c, probe, epoch)?,
+            ))
+        })?;
         let mut state = self.state_mut();
         // Layouts that came meanwhile are in memory already, and stay.
         let layouts = know(&mut state, stored);
         let of = state.probes.entry(probe).or_default();
+        of.lanes
+            .entry(epoch)
+            .or_insert_with(|| lane.into_lane(probe, &layouts));
         Ok(of
             .epochs
             .entry(epoch)
@@ -426,6 +434,27 @@ impl Inner {
                 Ok(())
             }
         }
+    }
+
+    /// A raw batch is not what was received: nothing of it is shown, its time is a gap.
+    pub(super) fn set_aside(&self, probe: ProbeId, raw: &Raw) -> Result<(), MetricsError> {
+        tracing::error!(probe.id = %probe, batch.seq = raw.key.1, "a raw batch is damaged and is set aside");
+        let key = raw.key;
+        let before = raw.state;
+        let gap = Gap::of_time(
+            raw.from.plus_ms(raw.correction_ms),
+            raw.to.plus_ms(raw.correction_ms.saturating_add(1)),
+            GapReason::Quarantined,
+            Some(key),
+        );
+        self.writer
+            .write_blocking(move |c| change_state(c, probe, key, (before, SET_ASIDE), 0, &[gap]))?;
+        let mut state = self.state_mut();
+        let of = state.probes.entry(probe).or_default();
+        let lane = of.lanes.entry(key.0).or_default();
+        lane.ahead.remove(key.1, key.1);
+        lane.gone.insert(key.1, key.1);
+        Ok(())
     }
 
     /// Marks what the probe dropped as done.
@@ -579,7 +608,9 @@ fn change_state(
     if changed == 0 {
         return Ok(false);
     }
-    if before == SET_ASIDE {
+    if before == READABLE {
+        ledger::decoded(c, probe, key.0, Lane::Samples, 1, 0, true)?;
+    } else if before == SET_ASIDE {
         gaps::take_back(c, probe, key.0, key.1)?;
         // It was counted as set aside, not as undecoded.
         ledger::decoded(c, probe, key.0, Lane::Samples, 0, samples, false)?;

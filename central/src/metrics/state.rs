@@ -247,6 +247,31 @@ impl ProbeState {
         }
     }
 
+    /// Layouts and proofs of old epochs that nothing comes from are read again when something does.
+    pub(super) fn forget_idle_epochs(&mut self, now: Timestamp) {
+        let newest = self
+            .lanes
+            .iter()
+            .max_by_key(|(epoch, lane)| (lane.touched, **epoch))
+            .map(|(epoch, _)| *epoch);
+        let idle: Vec<Epoch> = self
+            .lanes
+            .iter()
+            .filter(|(epoch, lane)| Some(**epoch) != newest && lane.is_idle(now))
+            .map(|(epoch, _)| *epoch)
+            .filter(|epoch| {
+                let held = (*epoch, 0)..=(*epoch, u64::MAX);
+                self.waiting.range(held).next().is_none()
+                    && !self.unsealed.keys().any(|(of, _)| of == epoch)
+                    && !self.finished.iter().any(|(of, _)| of == epoch)
+            })
+            .collect();
+        for epoch in idle {
+            self.lanes.remove(&epoch);
+            self.epochs.remove(&epoch);
+        }
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.hours
             .values()

@@ -1109,3 +1109,90 @@ fn roll_ups_say_what_the_samples_say_and_outlive_them() {
     rig.metrics.0.delete_probes(&[rig.probe()]).unwrap();
     assert!(at(&rig, Resolution::Hour, START_S, to, 3_600).is_empty());
 }
+
+#[test]
+fn an_epoch_that_was_idle_goes_on_where_it_was() {
+    let mut rig = Rig::new();
+    let layouts = layouts(1);
+    rig.put_layouts(EPOCH, &layouts);
+    let newer = Epoch::new(2, 1);
+    rig.put_layouts(newer, &layouts);
+    let samples = proof_batches(&layouts);
+    let batches: Vec<Batch> = samples
+        .iter()
+        .zip(1..)
+        .map(|(samples, seq)| batch(EPOCH, seq, samples, &layouts))
+        .collect();
+    // The middle of an old epoch is backlog that takes its time.
+    rig.commit(batches[..3].to_vec());
+    rig.commit(batches[4..6].to_vec());
+    rig.clock.advance(Duration::from_secs(4 * 3_600));
+    let live = one(scrape(1, START_S + 4 * HOUR_S, [Some(1), Some(1), Some(1)]));
+    rig.commit(vec![batch(newer, 1, &live, &layouts)]);
+    for _ in 0..3 {
+        rig.seal(Pass::Everything);
+        rig.clock.advance(Duration::from_secs(3 * 3_600));
+        rig.metrics.0.prune().unwrap();
+    }
+    rig.commit(batches[3..4].to_vec());
+    rig.seal(Pass::Everything);
+    rig.clock.advance(Duration::from_secs(3 * 3_600));
+    rig.seal(Pass::Everything);
+    rig.metrics.0.prune().unwrap();
+    assert_eq!(rig.metrics.0.state().probes[&rig.probe()].lanes.len(), 1);
+    rig.kill();
+    rig.commit(batches[6..].to_vec());
+    let counts = rig.metrics.anchors(rig.probe(), None);
+    assert_eq!((counts.checked, counts.mismatched), (2, 0));
+    // Everything is accounted for and sealed: nothing raw is left.
+    rig.seal(Pass::Everything);
+    rig.seal(Pass::Everything);
+    let raw: i64 = rig
+        .metrics
+        .0
+        .with_reader(|c| c.query_row("SELECT count(*) FROM raw", [], |row| row.get(0)))
+        .unwrap();
+    assert_eq!(raw, 0);
+}
+
+#[test]
+fn a_damaged_raw_batch_is_set_aside_with_a_gap_and_nothing_of_it_is_shown() {
+    let mut rig = Rig::new();
+    let layouts = layouts(1);
+    rig.put_layouts(EPOCH, &layouts);
+    for at in 0..3_i64 {
+        let samples = one(scrape(1, START_S + at * 60, [Some(1), Some(1), Some(at)]));
+        rig.commit(vec![batch(
+            EPOCH,
+            at.cast_unsigned() + 1,
+            &samples,
+            &layouts,
+        )]);
+    }
+    rig.metrics
+        .0
+        .writer
+        .write_blocking(|c| {
+            let body: Vec<u8> =
+                c.query_row("SELECT body FROM raw WHERE seq = 2", [], |row| row.get(0))?;
+            let mut body = body;
+            let last = body.len() - 1;
+            body[last] ^= 1;
+            c.execute("UPDATE raw SET body = ?1 WHERE seq = 2", [body])
+        })
+        .unwrap();
+    for _ in 0..2 {
+        rig.kill();
+        let all = shown(&rig, 1, START_S, START_S + HOUR_S);
+        let slots: Vec<i64> = all[&(1, "sysUpTime".to_owned(), 0)]
+            .values()
+            .copied()
+            .collect();
+        assert_eq!(slots, [0, 2]);
+        let gaps = rig.range(1, &["sysUpTime"], START_S, START_S + HOUR_S, None)[0]
+            .gaps
+            .clone();
+        assert_eq!(gaps.len(), 1);
+        assert_eq!(gaps[0].reason, GapReason::Quarantined);
+    }
+}
