@@ -174,12 +174,21 @@ public_addresses = ["127.0.0.1:$probes_port"]
 END
 }
 
+# once FILE COMMAND…: the id that the command gives; kept, so that a start which was cut short goes on where it was.
+once() {
+  local file=$data/$1
+  shift
+  [[ -s $file ]] || "$@" | field id >"$file.new"
+  [[ -s $file ]] || mv "$file.new" "$file"
+  cat "$file"
+}
+
 # A customer, a site with what the demo's devices need, and a probe that joins it. Once.
 set_up() {
   local customer site token
   [[ -f $data/joined ]] && return 0
-  customer=$(central customer add "Example Ltd" --json | field id)
-  site=$(central site add --customer "$customer" "Headquarters" --json | field id)
+  customer=$(once customer central customer add "Example Ltd" --json)
+  site=$(once site central site add --customer "$customer" "Headquarters" --json)
   central site configure --site "$site" --json \
     --range "${site_first%.*}.0/26" --snmp-port "$site_port" --allow-loopback \
     --credential-v3 "monitor=monitor:SHA-256:look-but-do-not-touch:AES-128:between-you-and-me" \
@@ -193,7 +202,7 @@ print_welcome() {
   local link
   say ""
   say "  Console:       http://127.0.0.1:$http_port/"
-  if link=$(central setup-link --json 2>/dev/null | field url 2>/dev/null); then
+  if link=$(central setup-link --json 2>/dev/null | field link 2>/dev/null); then
     say "  First sign-in: $link   (works once)"
   fi
   say "  Data:          $data"
@@ -221,7 +230,7 @@ watch_discovery() {
 judge() {
   # shellcheck disable=SC2016 # JavaScript's ${…}, not the shell's
   summary | node -e '
-    const wanted = Number(process.argv[1]), long = Number(process.argv[2]) >= 60
+    const wanted = Number(process.argv[1]), seconds = Number(process.argv[2]), long = seconds >= 60
     let text = ""
     process.stdin.on("data", d => text += d).on("end", () => {
       const s = JSON.parse(text), wrong = []
@@ -235,7 +244,8 @@ judge() {
       if (s.devices < (long ? wanted : 1)) wrong.push(`fewer than ${long ? wanted : 1} devices`)
       if (s.samples < 1) wrong.push("no sample is shown")
       if (s.anchors.mismatched > 0) wrong.push("anchors do not match")
-      if (long && s.anchors.checked < 1) wrong.push("no anchor was checked")
+      // Anchors come hourly, and two make one check.
+      if (seconds > 7300 && s.anchors.checked < 1) wrong.push("no anchor was checked")
       // The demo loses requests, takes a device away and restarts its probe. Nothing else may leave a gap.
       const usual = ["no_response", "partial", "probe_off", "probe_restart"]
       for (const [reason, n] of gaps) if (n > 0 && !usual.includes(reason)) wrong.push(`${n} gaps: ${reason}`)

@@ -103,8 +103,11 @@ licences() {
 scripts() {
   local script
   if command -v shellcheck >/dev/null; then
-    for script in examples/*.sh tests/*.sh .ci/run central/src/*.sh; do
-      step "shellcheck-${script//\//-}" 1m shellcheck -x "$script"
+    # Central fills in what the install script names by @…@; any value does to read it.
+    sed -e 's/^@CHECKSUMS@$/  x86_64) sum=0 ;;/' -e 's|@CONSOLE@|https://central.example.com|' central/src/install.sh \
+      >"$logs/install.sh"
+    for script in examples/*.sh tests/*.sh .ci/run "$logs/install.sh"; do
+      step "shellcheck-$(basename "$script")" 1m shellcheck -x "$script"
       count_one
     done
   fi

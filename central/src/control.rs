@@ -7,13 +7,14 @@ pub mod echo;
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
 use farwatch_shared::link::{CloseCode, Connection, ProbeIdentity};
-use farwatch_shared::session::{LATE_AFTER_MS, Tick};
+use farwatch_shared::session::Tick;
+use farwatch_shared::session::receiver::Rival;
 use farwatch_shared::wire::message::session::Notice;
 use tokio::sync::mpsc;
 
@@ -39,6 +40,7 @@ struct Session {
     number: u64,
     identity: ProbeIdentity,
     lease: u64,
+    confirmed: Arc<AtomicBool>,
     since: Timestamp,
     connection: Connection,
     notices: mpsc::Sender<Notice>,
@@ -88,8 +90,22 @@ pub struct Place {
     registry: Registry,
     probe: ProbeId,
     number: u64,
+    confirmed: Arc<AtomicBool>,
     /// For the session to mark what it hears.
     pub heard: Arc<Heard>,
+}
+
+impl Place {
+    /// Tells this session from the one before and after it.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The session's snapshot is committed: it protects its lease from now on.
+    pub fn confirmed(&self) {
+        self.confirmed.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for Place {
@@ -124,7 +140,8 @@ pub struct SessionInfo {
 }
 
 impl Registry {
-    /// Enters a session; an older one of the same probe is closed as superseded.
+    /// Enters a session; the one before it is closed as superseded. `None` when a later lease is here already: this
+    /// session is the one that is superseded.
     #[must_use]
     pub fn enter(
         &self,
@@ -132,37 +149,48 @@ impl Registry {
         lease: u64,
         connection: Connection,
         control: ControlHandle,
-        tick: Tick,
-        now: Timestamp,
-    ) -> (Place, mpsc::Receiver<Notice>) {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
+        (tick, now): (Tick, Timestamp),
+    ) -> Option<(Place, mpsc::Receiver<Notice>)> {
         let (notices, waiting) = mpsc::channel(NOTICES);
         let heard = Arc::new(Heard::default());
         heard.mark(tick, now);
+        let confirmed = Arc::<AtomicBool>::default();
         let probe = identity.probe();
+        let mut sessions = self.lock();
+        if sessions
+            .get(&probe)
+            .is_some_and(|there| there.lease > lease)
+        {
+            return None;
+        }
+        // From 1 on: 0 is "none" to whoever shows it.
+        let number = self.0.next.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Session {
             number,
             identity,
             lease,
+            confirmed: confirmed.clone(),
             since: now,
             connection,
             notices,
             control,
             heard: heard.clone(),
         };
-        if let Some(old) = self.lock().insert(probe, session) {
+        if let Some(old) = sessions.insert(probe, session) {
             old.connection.close(
                 CloseCode::Superseded,
                 "a newer session of this probe took over",
             );
         }
+        drop(sessions);
         let place = Place {
             registry: self.clone(),
             probe,
             number,
+            confirmed,
             heard,
         };
-        (place, waiting)
+        Some((place, waiting))
     }
 
     /// Ends a probe's session at once. `false` when it has none.
@@ -218,13 +246,14 @@ impl Registry {
         control.echo().await
     }
 
-    /// The lease of a session that was heard not long ago: a rival for whoever shows a lower one.
+    /// The session of `probe` that is open now, for whoever judges a hello.
     #[must_use]
-    pub fn live_lease(&self, probe: ProbeId, now: Tick) -> Option<u64> {
-        self.lock()
-            .get(&probe)
-            .filter(|session| now.since(session.heard.tick()) <= LATE_AFTER_MS)
-            .map(|session| session.lease)
+    pub fn rival(&self, probe: ProbeId, now: Tick) -> Option<Rival> {
+        self.lock().get(&probe).map(|session| Rival {
+            lease: session.lease,
+            confirmed: session.confirmed.load(Ordering::Relaxed),
+            heard_ms_ago: now.since(session.heard.tick()),
+        })
     }
 
     /// What is shown of one probe, when it is connected.

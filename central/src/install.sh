@@ -1,16 +1,17 @@
 #!/bin/sh
-# Installs a Farwatch probe on this machine and joins it to Central. Central serves this file as it is; whoever makes
-# the technician's command puts both checksums into it, this file's and the program's, so that neither the way here
-# nor the server's certificate has to be trusted:
+# Installs a Farwatch probe on this machine and joins it to Central:
 #
-#   curl -fsSk URL/install.sh -o /tmp/farwatch-install.sh &&
-#   echo "SHA256-OF-THIS-FILE  /tmp/farwatch-install.sh" | sha256sum -c - &&
-#   sudo sh /tmp/farwatch-install.sh --url URL --x86_64 SHA256 --aarch64 SHA256 TOKEN
+#   sh farwatch-install.sh [--name NAME] TOKEN
+#
+# Central fills in its address and its programs' checksums when it serves this. The command that a technician pastes
+# holds this file's own checksum, so that neither the way here nor the server's certificate has to be trusted.
+# Without TOKEN it only renews the program and the unit.
 #
 # It changes: /usr/local/bin/farwatch-probe, /etc/farwatch/, /var/lib/farwatch-probe/, the user farwatch-probe, and with
-# systemd /etc/systemd/system/farwatch-probe.service. Without TOKEN it only renews the program and the unit.
+# systemd /etc/systemd/system/farwatch-probe.service.
 set -eu
 
+url=@CONSOLE@
 program=/usr/local/bin/farwatch-probe
 config=/etc/farwatch
 data=/var/lib/farwatch-probe
@@ -23,21 +24,16 @@ fail() {
 }
 
 usage() {
-  printf 'usage: sh install.sh --url URL [--x86_64 SHA256] [--aarch64 SHA256] [--name NAME] [TOKEN]\n' >&2
+  printf 'usage: sh %s [--name NAME] [TOKEN]\n' "$0" >&2
   exit 2
 }
 
-url='' x86_64='' aarch64='' name='' token=''
+name='' token=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --url | --x86_64 | --aarch64 | --name)
+    --name)
       [ $# -ge 2 ] || usage
-      case $1 in
-        --url) url=${2%/} ;;
-        --x86_64) x86_64=$2 ;;
-        --aarch64) aarch64=$2 ;;
-        --name) name=$2 ;;
-      esac
+      name=$2
       shift 2
       ;;
     fwj1_*)
@@ -47,24 +43,19 @@ while [ $# -gt 0 ]; do
     *) usage ;;
   esac
 done
-[ -n "$url" ] || usage
-case $url in
-  https://* | http://127.0.0.1:* | http://localhost:*) ;;
-  *) fail "the URL must begin with https://" ;;
-esac
 
 [ "$(id -u)" = 0 ] || fail "this needs root: a user, a unit and a program are installed (put sudo before sh)"
 [ "$(uname -s)" = Linux ] || fail "the probe runs on Linux; this is $(uname -s)"
 case $(uname -m) in
-  x86_64 | amd64) arch=x86_64 sum=$x86_64 ;;
-  aarch64 | arm64) arch=aarch64 sum=$aarch64 ;;
+  x86_64 | amd64) arch=x86_64 ;;
+  aarch64 | arm64) arch=aarch64 ;;
   *) fail "there is no probe for $(uname -m), only for x86_64 and aarch64" ;;
 esac
-[ -n "$sum" ] || fail "Central has no probe for $arch (the command names no checksum for it)"
-case $sum in
-  *[!0-9a-f]*) fail "the checksum is not one: $sum" ;;
+sum=''
+case $arch in
+@CHECKSUMS@
 esac
-[ ${#sum} -eq 64 ] || fail "the checksum is not one: $sum"
+[ -n "$sum" ] || fail "this Central has no probe for $arch; its admin can put one there (README, \"Installing Central\")"
 command -v sha256sum >/dev/null || fail "sha256sum is missing (package coreutils)"
 if [ -n "$token" ] && [ -e "$data/certificate.pem" ]; then
   fail "this machine's probe has joined already ($data/certificate.pem); to join anew, move $data away first"
@@ -85,7 +76,7 @@ else
   fail "neither curl nor wget is there: apt-get install curl"
 fi
 printf '%s  %s\n' "$sum" "$work/farwatch-probe" | sha256sum -c - >/dev/null 2>&1 ||
-  fail "what $url sent is not the program that this command names; nothing was changed"
+  fail "what $url sent is not the program that this script names; nothing was changed"
 
 # 2. A user of its own, who can sign in nowhere.
 if ! id "$user" >/dev/null 2>&1; then
@@ -141,69 +132,7 @@ END
   exit 0
 fi
 cat >"$unit" <<'END'
-# /etc/systemd/system/farwatch-probe.service
-[Unit]
-Description=Farwatch probe
-Wants=network-online.target
-After=network-online.target
-# Nothing to do before `farwatch-probe join`.
-ConditionPathExists=/var/lib/farwatch-probe/certificate.pem
-
-[Service]
-Type=notify
-ExecStart=/usr/local/bin/farwatch-probe run --config /etc/farwatch/probe.toml
-User=farwatch-probe
-Group=farwatch-probe
-StateDirectory=farwatch-probe
-StateDirectoryMode=0700
-UMask=0077
-Restart=always
-RestartSec=2s
-TimeoutStopSec=30s
-LimitNOFILE=16384
-LimitCORE=0
-
-# Echo requests need raw sockets, and nothing else does.
-CapabilityBoundingSet=CAP_NET_RAW
-AmbientCapabilities=CAP_NET_RAW
-NoNewPrivileges=yes
-
-# It sees its own directory and /etc/farwatch, and can write only the former.
-ProtectSystem=strict
-ProtectHome=yes
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateMounts=yes
-DevicePolicy=closed
-ProtectProc=invisible
-# Not ProcSubset=pid: batches carry this boot's id, which is in /proc/sys.
-InaccessiblePaths=-/root -/boot -/media -/mnt -/srv -/opt
-NoExecPaths=/
-ExecPaths=/usr/local/bin/farwatch-probe -/usr/lib -/usr/lib64 -/lib -/lib64
-
-# It starts no program, so it may not.
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources @mount @debug @obsolete @cpu-emulation @keyring @swap @reboot @raw-io @module @clock
-SystemCallErrorNumber=EPERM
-MemoryDenyWriteExecute=yes
-LockPersonality=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RestrictNamespaces=yes
-# IPv4 and IPv6 to devices and Central, netlink to know its own subnets, Unix for sd_notify.
-RestrictAddressFamilies=AF_INET AF_INET6 AF_NETLINK AF_UNIX
-RemoveIPC=yes
-KeyringMode=private
-ProtectClock=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectControlGroups=yes
-
-[Install]
-WantedBy=multi-user.target
+@UNIT@
 END
 chmod 0644 "$unit"
 systemctl daemon-reload

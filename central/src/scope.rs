@@ -1,8 +1,12 @@
-//! Whose data: a type that only the link and the login can make.
+//! Whose data: every query of the store takes one of these, and nothing else says which customer.
+//!
+//! A [`ProbeScope`] comes from a verified certificate, a [`Scope`] from a login session or the local control socket.
 
 use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
 
-/// The probe on the other end of a session, as its certificate says.
+pub use crate::auth::scope::{Role, Scope};
+
+/// A probe's: one customer, one site, one probe, as its certificate says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ProbeScope {
     customer: CustomerId,
@@ -11,6 +15,7 @@ pub struct ProbeScope {
 }
 
 impl ProbeScope {
+    /// From the names in a certificate that chains to our CA. Nobody else may call this.
     pub(crate) const fn new(customer: CustomerId, site: SiteId, probe: ProbeId) -> Self {
         Self {
             customer,
@@ -19,19 +24,19 @@ impl ProbeScope {
         }
     }
 
-    /// Whose customer.
+    /// Who pays.
     #[must_use]
     pub const fn customer(&self) -> CustomerId {
         self.customer
     }
 
-    /// Which site.
+    /// Where it stands.
     #[must_use]
     pub const fn site(&self) -> SiteId {
         self.site
     }
 
-    /// Which probe.
+    /// Which one.
     #[must_use]
     pub const fn probe(&self) -> ProbeId {
         self.probe

@@ -16,20 +16,10 @@ const PROBE: &str = "#!/bin/sh\n\
 const WRONG_SUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 #[test]
-fn the_script_installs_the_unit_that_stands_in_examples() {
-    let (_, rest) = SCRIPT
-        .split_once("cat >\"$unit\" <<'END'\n")
-        .expect("it writes the unit");
-    let (unit, _) = rest.split_once("\nEND\n").expect("and ends it");
-    assert_eq!(unit.trim_end(), UNIT.trim_end());
-}
-
-#[test]
-fn another_program_than_the_command_names_is_not_installed() {
-    let Some(seen) = on_a_copy(&format!(
-        "sh /root/install.sh --url URL --x86_64 {WRONG_SUM} --aarch64 {WRONG_SUM} fwj1_token; echo status $?; \
-         ls /usr/local/bin/farwatch-probe /etc/farwatch /var/lib/farwatch-probe; id farwatch-probe"
-    )) else {
+fn another_program_than_the_script_names_is_not_installed() {
+    let look = "sh /root/install.sh fwj1_token; echo status $?; \
+        ls /usr/local/bin/farwatch-probe /etc/farwatch /var/lib/farwatch-probe; id farwatch-probe";
+    let Some(seen) = on_a_copy(WRONG_SUM, look) else {
         return;
     };
     assert!(seen.contains("nothing was changed"), "{seen}");
@@ -45,9 +35,10 @@ fn another_program_than_the_command_names_is_not_installed() {
 #[test]
 fn the_probe_joins_as_its_own_user_and_only_it_can_read_its_data() {
     let Some(seen) = on_a_copy(
-        "sh /root/install.sh --url URL --x86_64 SUM --aarch64 SUM --name 'the box' fwj1_token; echo status $?; \
+        &sha256(PROBE),
+        "sh /root/install.sh --name 'the box' fwj1_token; echo status $?; \
          stat -c '%n %a %U' /usr/local/bin/farwatch-probe /etc/farwatch /var/lib/farwatch-probe; \
-         sh /root/install.sh --url URL --x86_64 SUM --aarch64 SUM fwj1_token; echo status $?",
+         sh /root/install.sh fwj1_token; echo status $?",
     ) else {
         return;
     };
@@ -73,10 +64,11 @@ fn the_probe_joins_as_its_own_user_and_only_it_can_read_its_data() {
 #[test]
 fn without_systemd_it_says_what_to_run_and_with_it_the_unit_is_started() {
     let Some(seen) = on_a_copy(
-        "rm -rf /run/systemd; sh /root/install.sh --url URL --x86_64 SUM --aarch64 SUM fwj1_token; \
+        &sha256(PROBE),
+        "rm -rf /run/systemd; sh /root/install.sh fwj1_token; \
          mkdir -p /run/systemd/system; printf '#!/bin/sh\\necho \"systemctl $*\"\\n' >/usr/local/sbin/systemctl; \
          chmod +x /usr/local/sbin/systemctl; \
-         sh /root/install.sh --url URL --x86_64 SUM --aarch64 SUM; echo status $?; cat /etc/systemd/system/farwatch-probe.service",
+         sh /root/install.sh; echo status $?; cat /etc/systemd/system/farwatch-probe.service",
     ) else {
         return;
     };
@@ -93,21 +85,20 @@ fn without_systemd_it_says_what_to_run_and_with_it_the_unit_is_started() {
 }
 
 #[test]
-fn a_command_without_a_checksum_or_with_a_plain_address_is_refused() {
+fn a_script_without_a_program_for_this_machine_or_with_other_arguments_is_refused() {
     let Some(seen) = on_a_copy(
-        "sh /root/install.sh --url URL fwj1_token; sh /root/install.sh --url http://central.example.com --x86_64 SUM x; \
-         sh /root/install.sh --url http://central.example.com:8080 --x86_64 SUM --aarch64 SUM fwj1_token",
+        "",
+        "sh /root/install.sh fwj1_token; sh /root/install.sh reboot",
     ) else {
         return;
     };
-    assert!(seen.contains("names no checksum"), "{seen}");
+    assert!(seen.contains("has no probe for"), "{seen}");
     assert!(seen.contains("usage:"), "{seen}");
-    assert!(seen.contains("must begin with https://"), "{seen}");
 }
 
-/// Runs a script as root where `/` can be written without being changed; gives all that it printed. `URL` becomes the
-/// address of a server that has the program, `SUM` the program's checksum.
-fn on_a_copy(script: &str) -> Option<String> {
+/// Runs a script as root where `/` can be written without being changed; gives all that it printed. The install script
+/// is there as Central serves it, with this checksum for the program (none if empty).
+fn on_a_copy(sum: &str, script: &str) -> Option<String> {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -122,8 +113,14 @@ fn on_a_copy(script: &str) -> Option<String> {
             let _ = connection.write_all(format!("{head}{PROBE}").as_bytes());
         }
     });
-    let script = script.replace("URL", &url).replace("SUM", &sha256(PROBE));
-    std::fs::write(folder.path().join("install.sh"), SCRIPT).expect("written");
+    let sums: String = ["x86_64", "aarch64"]
+        .map(|arch| format!("  {arch}) sum={sum} ;;\n"))
+        .concat();
+    let install = SCRIPT
+        .replace("@CONSOLE@", &url)
+        .replace("@CHECKSUMS@\n", &sums)
+        .replace("@UNIT@\n", UNIT);
+    std::fs::write(folder.path().join("install.sh"), install).expect("written");
     std::fs::write(folder.path().join("script.sh"), script).expect("written");
     let enter = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work /mnt/root; \
         mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root; \

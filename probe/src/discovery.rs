@@ -1,1 +1,3 @@
-//! (being written)
+//! Who is at this site: what answers, what it is, who is next to whom.
+
+pub mod sweep;

@@ -88,7 +88,7 @@ pub struct Private {
 }
 
 /// What came of an observation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Observed {
     /// Which device it is.
     pub device: DeviceNo,
@@ -146,7 +146,9 @@ impl Inventory {
     /// A device that is watched.
     #[must_use]
     pub fn get(&self, no: DeviceNo) -> Option<&Device> {
-        self.devices.get(&no).filter(|device| !device.record.retired)
+        self.devices
+            .get(&no)
+            .filter(|device| !device.record.retired)
     }
 
     /// A device, watched or not.
@@ -163,7 +165,9 @@ impl Inventory {
 
     /// All that are watched, by number.
     pub fn iter(&self) -> impl Iterator<Item = &Device> {
-        self.devices.values().filter(|device| !device.record.retired)
+        self.devices
+            .values()
+            .filter(|device| !device.record.retired)
     }
 
     /// How many are watched.
@@ -181,7 +185,14 @@ impl Inventory {
     /// Takes what was met at an address. `is_down` says of a known device that it does not answer where it was: one that
     /// is met elsewhere has moved.
     pub fn observe(&mut self, found: Found, is_down: impl Fn(DeviceNo) -> bool) -> Observed {
-        let mut out = Observed::default();
+        let mut out = Observed {
+            device: DeviceNo(0),
+            new: false,
+            changed: Vec::new(),
+            retired: Vec::new(),
+            gone: Vec::new(),
+            events: Vec::new(),
+        };
         let no = match self.recognise(&found, &mut out) {
             Some(no) => no,
             None => self.mint(&found, &mut out),
@@ -197,7 +208,14 @@ impl Inventory {
             device.address = found.address;
             device.record.address = found.address.to_string();
         }
-        device.add_address(found.address, if found.by_person { "person" } else { "discovery" });
+        device.add_address(
+            found.address,
+            if found.by_person {
+                "person"
+            } else {
+                "discovery"
+            },
+        );
         device.private.ping_worked |= found.ping == Some(true);
         if let Some(snmp) = found.snmp {
             device.learn(snmp, device.address == found.address || moved, &mut out);
@@ -255,7 +273,11 @@ impl Inventory {
 
     /// The device is no longer watched: forgotten by a person, or out of the ranges.
     pub fn retire(&mut self, no: DeviceNo, at: Timestamp) -> bool {
-        let Some(device) = self.devices.get_mut(&no).filter(|device| !device.record.retired) else {
+        let Some(device) = self
+            .devices
+            .get_mut(&no)
+            .filter(|device| !device.record.retired)
+        else {
             return false;
         };
         device.record.retired = true;
@@ -314,8 +336,13 @@ impl Inventory {
             Some(name) => format!("found {name} at {}", found.address),
             None => format!("found at {}", found.address),
         };
-        out.events
-            .push(news(no, EventKind::DeviceFound, Severity::Cleared, &text, found.at));
+        out.events.push(news(
+            no,
+            EventKind::DeviceFound,
+            Severity::Cleared,
+            &text,
+            found.at,
+        ));
         let device = Device {
             no,
             address: found.address,
@@ -335,7 +362,12 @@ impl Inventory {
     /// Devices that were known by ping alone at addresses that now turn out to be this one's.
     fn absorb(&mut self, no: DeviceNo, own: &[IpAddr], out: &mut Observed) {
         for address in own {
-            let Some(other) = self.by_address.get(address).copied().filter(|other| *other != no) else {
+            let Some(other) = self
+                .by_address
+                .get(address)
+                .copied()
+                .filter(|other| *other != no)
+            else {
                 self.by_address.insert(*address, no);
                 continue;
             };
@@ -367,7 +399,9 @@ impl Inventory {
 }
 
 fn out_at(devices: &BTreeMap<DeviceNo, Device>, no: DeviceNo) -> Timestamp {
-    devices.get(&no).map_or_else(Timestamp::default, |device| device.record.at)
+    devices
+        .get(&no)
+        .map_or_else(Timestamp::default, |device| device.record.at)
 }
 
 impl Device {
@@ -412,17 +446,12 @@ impl Device {
 
     fn add_address(&mut self, address: IpAddr, source: &str) {
         let text = address.to_string();
-        let known = self
-            .record
-            .addresses
-            .iter_mut()
-            .find(|(known, _)| *known == text);
-        match known {
+        let addresses = &mut self.record.addresses;
+        let room = addresses.len() < ADDRESSES_LIMIT;
+        match addresses.iter_mut().find(|(known, _)| *known == text) {
             Some((_, known)) if known == "own" => source.clone_into(known),
             Some(_) => {}
-            None if self.record.addresses.len() < ADDRESSES_LIMIT => {
-                self.record.addresses.push((text, source.to_owned()));
-            }
+            None if room => addresses.push((text, source.to_owned())),
             None => {}
         }
     }
@@ -506,7 +535,9 @@ impl Device {
             match known {
                 Some((_, known)) if !value.is_empty() => *known = DeviceText::from(value),
                 None if !value.is_empty() => {
-                    record.evidence.push((kind.to_owned(), DeviceText::from(value)));
+                    record
+                        .evidence
+                        .push((kind.to_owned(), DeviceText::from(value)));
                 }
                 _ => {}
             }
@@ -574,7 +605,13 @@ impl Device {
         for (field, was, is) in fields {
             if !was.is_empty() && !is.is_empty() && was != is {
                 let text = format!("{field} changed from {was} to {is}");
-                let mut event = news(self.no, EventKind::DeviceChanged, Severity::Cleared, &text, at);
+                let mut event = news(
+                    self.no,
+                    EventKind::DeviceChanged,
+                    Severity::Cleared,
+                    &text,
+                    at,
+                );
                 event.detail = vec![
                     ("field".to_owned(), DeviceText::from(field)),
                     ("before".to_owned(), DeviceText::from(was)),
@@ -584,7 +621,10 @@ impl Device {
             }
         }
         if !was.credential.is_empty() && was.credential != is.credential {
-            let text = format!("answers to credential {} now, not to {}", is.credential, was.credential);
+            let text = format!(
+                "answers to credential {} now, not to {}",
+                is.credential, was.credential
+            );
             told.push(news(
                 self.no,
                 EventKind::CredentialChanged,
@@ -597,7 +637,13 @@ impl Device {
     }
 }
 
-fn news(no: DeviceNo, kind: EventKind, severity: Severity, text: &str, at: Timestamp) -> EventRecord {
+fn news(
+    no: DeviceNo,
+    kind: EventKind,
+    severity: Severity,
+    text: &str,
+    at: Timestamp,
+) -> EventRecord {
     EventRecord {
         at,
         kind: kind.code(),

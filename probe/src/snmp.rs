@@ -8,6 +8,8 @@ mod auth;
 mod ber;
 mod engine;
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod message;
 mod pdu;
 mod plan;

@@ -22,11 +22,13 @@
 //!
 //! What holds it together:
 //! - A batch counts as delivered only when an `Ack` of this session *decides* it by its seq, or when a hello answer
-//!   says it is committed and this very process has sent it. A seq that Central has from a clone is thus never
-//!   mistaken for ours: it is sent, compared by crc, and given a new key when the content differs.
+//!   says it is committed and this very process sent it in a session at whose hello Central did not have it yet. A seq
+//!   that Central has from a clone is thus never mistaken for ours: it is sent, compared by crc, and given a new key
+//!   when the content differs.
 //! - The hello answer is the truth about what Central has. What it lacks is sent again, acknowledged or not; what the
 //!   probe no longer holds is declared lost (`Dropped`, `too_old`), so that no hole stays open.
-//! - Central reads the live and backlog streams only once the snapshot has confirmed the lease.
+//! - Central reads the live and backlog streams only once the snapshot has confirmed the lease. It answers a hello only
+//!   when the probe's earlier session has ended, its jobs at both files included: one writer per lane at a time.
 
 use std::fmt;
 
@@ -34,6 +36,8 @@ pub mod progress;
 pub mod receiver;
 pub mod sender;
 pub mod seqs;
+#[cfg(test)]
+mod simulation;
 
 pub use progress::{Admit, Progress};
 pub use receiver::Receiver;

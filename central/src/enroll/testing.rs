@@ -3,15 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use farwatch_shared::clock::{Clock, Timestamp};
-use farwatch_shared::id::{CustomerId, DeploymentId, ProbeId, SiteId, TokenId};
-use farwatch_shared::link::{JoinToken, Peer, ProbeIdentity, ProbeName, accept};
+use farwatch_shared::id::{CustomerId, DeploymentId, SiteId, TokenId};
+use farwatch_shared::link::{JoinToken, Peer, accept};
 use farwatch_shared::sqlite::{self, Schema, Writer};
 use farwatch_shared::wire::message::enroll::{CertificateAnswer, JoinRequest};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
-use super::{Ca, Enroll};
+use super::Enroll;
 use crate::control::Registry;
 
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -167,34 +167,5 @@ pub(crate) fn request(token: &JoinToken, key: &KeyPair) -> JoinRequest {
         csr: csr(key),
         host_name: "box-1".to_owned(),
         program: "farwatch-probe test".to_owned(),
-    }
-}
-
-/// An identity that went through the real door, with a throw-away CA. For tests of whoever needs one.
-pub(crate) fn identity(customer: CustomerId, site: SiteId, probe: ProbeId) -> ProbeIdentity {
-    let ca = Ca::generate(DeploymentId::generate()).unwrap();
-    let name = ProbeName {
-        deployment: ca.deployment(),
-        customer,
-        site,
-        probe,
-    };
-    let key = KeyPair::generate().unwrap();
-    let (certificate, _) = ca.issue(&name, &key, START).unwrap();
-    let row = farwatch_shared::link::Enrolled {
-        customer,
-        site,
-        key_hash: farwatch_shared::link::key_hash_of(&certificate).unwrap(),
-        revoked: false,
-    };
-    match accept(
-        b"farwatch/1",
-        &[certificate],
-        START,
-        &ca.authority(),
-        |_| Some(row),
-    ) {
-        Ok(Peer::Probe(identity)) => identity,
-        other => panic!("the door said {other:?}"),
     }
 }

@@ -69,6 +69,31 @@ pub fn remap(old: &[Port], new: &[Port]) -> (Vec<Option<u16>>, Vec<Option<u32>>)
     (columns, ports)
 }
 
+/// A layout as it travels.
+#[must_use]
+pub fn describe(
+    no: LayoutNo,
+    device: DeviceNo,
+    group: PollGroup,
+    rhythm: Rhythm,
+    ports: &[Port],
+    slot_s: i64,
+) -> Layout {
+    Layout {
+        no,
+        device,
+        group: group.code(),
+        interval_s: rhythm.interval_s,
+        phase_s: rhythm.phase_s,
+        valid_from_s: slot_s,
+        metrics: match group {
+            PollGroup::Ping => plan::ping_metrics(),
+            PollGroup::Poll => plan::poll_metrics(),
+        },
+        columns: described(group, ports),
+    }
+}
+
 /// The layout's columns, for Central.
 fn described(group: PollGroup, ports: &[Port]) -> Vec<Column> {
     let whole = |metric| Column {
@@ -125,20 +150,7 @@ impl Layouts {
         self.last += 1;
         let no = LayoutNo(self.last);
         self.current.insert((device, group), (no, print));
-        let layout = Layout {
-            no,
-            device,
-            group: group.code(),
-            interval_s: rhythm.interval_s,
-            phase_s: rhythm.phase_s,
-            valid_from_s: slot_s,
-            metrics: match group {
-                PollGroup::Ping => plan::ping_metrics(),
-                PollGroup::Poll => plan::poll_metrics(),
-            },
-            columns: described(group, ports),
-        };
-        (no, Some(layout))
+        (no, Some(describe(no, device, group, rhythm, ports, slot_s)))
     }
 
     /// The number of a device's layout at present.

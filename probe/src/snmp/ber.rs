@@ -3,7 +3,7 @@
 //! Our own, not snmp2's: its iterators end in silence at a type they do not know, so that a walk looks complete; it
 //! writes into its input through a cast pointer; and it has no limits. The reader here never recurses, so that nesting
 //! costs nothing; it checks every length against what is there before it touches it, and says what was wrong.
-//! `tests::snmp2_agrees` holds the two decoders side by side.
+//! The test `snmp2_agrees_with_our_decoder` holds the two side by side.
 
 use std::net::Ipv4Addr;
 

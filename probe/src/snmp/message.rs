@@ -3,7 +3,7 @@
 use super::{
     auth::Version,
     ber::{BerError, Reader, Writer, tag},
-    pdu::Request,
+    pdu::{PduKind, Request},
     v3::message::Message,
 };
 
@@ -51,7 +51,14 @@ impl<'a> Datagram<'a> {
             _ => return Err(BerError::OutOfRange),
         };
         fields.octets()?; // the community: the id, the address and the port say whose answer it is
-        let id = Reader::new(fields.clone().any()?.1).integer32()?;
+        let (kind, content) = fields.clone().any()?;
+        if kind != PduKind::Response as u8 {
+            return Err(BerError::WrongType {
+                expected: PduKind::Response as u8,
+                found: kind,
+            });
+        }
+        let id = Reader::new(content).integer32()?;
         Ok(Self::Community {
             version,
             id,

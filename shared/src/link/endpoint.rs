@@ -26,8 +26,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes handed to the transport and not yet acknowledged by the peer's transport.
 const SEND_WINDOW: u64 = 2 * 1024 * 1024;
-/// Handshakes that may wait for their decision.
-const WAITING_HANDSHAKES: usize = 4_096;
+/// Handshakes that may wait for their turn: two seconds' worth. Whoever comes when it is full is told so at once and
+/// comes back with jitter; a longer queue would only hold peers that have lost patience.
+const WAITING_HANDSHAKES: usize = 512;
 /// Bytes of datagrams kept for one, and for all waiting handshakes.
 const WAITING_BYTES: (u64, u64) = (16 * 1024, 16 * 1024 * 1024);
 /// Not a name in any DNS; who Central is stands in its certificate's URI.

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
+use futures::FutureExt as _;
 use quinn::{ConnectionError, VarInt};
 
 use crate::wire::codec::{DecodeError, FRAME_LIMIT, HEADER, Header, Message, decode_as, frame};
@@ -393,6 +394,14 @@ impl FrameReceiver {
                 Err(error) => return Err(read_error(error).into()),
             }
         }
+    }
+
+    /// The next frame when it is here already, without waiting.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub fn next_now(&mut self) -> Result<Option<Frame>, ReadError> {
+        self.next().now_or_never().unwrap_or(Ok(None))
     }
 
     /// The next frame, which has to be an `M`.

@@ -77,9 +77,14 @@ impl Progress {
 
     /// Counts `seq` as done, unless it was or there is no room for its range.
     pub fn admit(&mut self, seq: u64) -> Admit {
+        self.admit_within(seq, MAX_RANGES)
+    }
+
+    /// The same with room for `max_ranges`.
+    pub fn admit_within(&mut self, seq: u64, max_ranges: usize) -> Admit {
         if seq == 0 || self.done.contains(seq) {
             Admit::Done
-        } else if self.ranges().len() >= MAX_RANGES && self.is_apart(seq) {
+        } else if self.ranges().len() >= max_ranges && self.is_apart(seq) {
             Admit::Full
         } else {
             self.done.insert(seq, seq);

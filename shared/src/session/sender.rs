@@ -475,6 +475,7 @@ impl Sender {
                     continue; // not sent in this session: not ours to believe
                 };
                 self.undecided -= flight.bytes;
+                self.suspects.retain(|suspect| *suspect != key);
                 if ack.conflicts.contains(&seq) {
                     lane.lose(seq, seq);
                     conflicts.push(key);
@@ -574,8 +575,8 @@ impl Sender {
         let mut before = std::mem::take(&mut self.lanes);
         for lane in &stock.lanes {
             let key = (lane.lane, lane.epoch);
-            let sent = before.remove(&key).map_or_else(SeqSet::new, |out| out.sent);
-            self.lanes.insert(key, LaneOut::new(lane, sent));
+            let ours = before.remove(&key).map_or_else(SeqSet::new, |out| out.ours);
+            self.lanes.insert(key, LaneOut::new(lane, ours));
         }
         self.known_from = stock.known_from;
         self.refresh(&stock.heads());

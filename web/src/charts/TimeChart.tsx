@@ -41,7 +41,7 @@ interface Props {
   onReset: () => void;
 }
 
-const AXIS_LEFT = 46;
+const AXIS_LEFT = 66;
 const AXIS_BOTTOM = 24;
 const TOP = 12;
 
@@ -82,14 +82,9 @@ export function TimeChart(props: Props) {
     };
   }, [shape, drawn, zone, height, asTable]);
 
-  useEffect(() => {
-    const current = plot.current;
-    if (!current) return;
-    current.batch(() => {
-      current.setData(toData(data), false);
-      current.setScale('x', { min: from, max: to });
-    });
-  }, [data, from, to]);
+  // The window is the scale, whatever the points are (see `options`), so a new window draws anew too.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `from` and `to` are read by the scale
+  useEffect(() => plot.current?.setData(toData(data), true), [data, from, to]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const current = plot.current;
@@ -127,7 +122,6 @@ export function TimeChart(props: Props) {
         <ChartTable data={data} lines={lines} loss={loss} zone={zone} say={say} />
       ) : (
         // The plot is one thing to a screen reader: its summary, and the values by arrow keys.
-        // biome-ignore lint/a11y/useSemanticElements: a drawing is not an image element
         <div
           className="plot"
           ref={place}
@@ -400,7 +394,7 @@ function options(
       points: { size: 7 },
     },
     scales: {
-      x: { time: true, auto: false },
+      x: { time: true, range: () => [current().from, current().to] },
       y: {
         range: (_u, _min, max) => [0, niceCeil(Math.max(max ?? 0, 1e-9) * 1.08)],
       },
@@ -430,7 +424,7 @@ function options(
         font: theme.font,
         size: AXIS_LEFT,
         gap: 6,
-        space: 34,
+        space: 28,
         grid: { stroke: theme.grid, width: 1 },
         ticks: { show: false },
         values: (_u, splits) => {
@@ -512,7 +506,8 @@ function label(
 ): void {
   ctx.save();
   ctx.font = theme.font.replace('11px', `${11 * ratio}px`);
-  const text = [long, short].find((candidate) => ctx.measureText(candidate).width + 8 * ratio < right - left);
+  const text =
+    ctx.measureText(long).width + 8 * ratio < right - left ? long : right - left > 10 * ratio ? short : '';
   if (text) {
     ctx.textAlign = 'center';
     ctx.lineWidth = 5 * ratio;

@@ -5,6 +5,7 @@ import { Columns3, Download } from 'lucide-react';
 import { type ReactNode, useDeferredValue, useMemo, useState } from 'react';
 import { updateMe } from '../api/changes';
 import { say } from '../api/client';
+import { preferencesOf } from '../api/preferences';
 import type { DeviceList, DeviceRow, State } from '../api/types';
 import { csv, download } from '../lib/csv';
 import { rank } from '../lib/find';
@@ -41,10 +42,11 @@ function Rtt({ device }: { device: DeviceRow }) {
 const NAME: Column<DeviceRow> = {
   id: 'name',
   head: 'Device',
-  min: 128,
-  share: 0.95,
+  min: 124,
+  share: 0.9,
   priority: 0,
   className: 'nm',
+  roomFor: (device) => device.name,
   compare: (a, b) => natural(a.name, b.name),
   cell: (device) => (
     <span className="nm">
@@ -59,7 +61,7 @@ const PLACE: Column<DeviceRow> = {
   id: 'place',
   head: 'Customer / site',
   min: 150,
-  share: 1.6,
+  share: 1.75,
   priority: 5,
   compare: (a, b) => natural(a.customer_name, b.customer_name) || natural(a.site_name, b.site_name),
   cell: (device) => (
@@ -72,7 +74,7 @@ const STATE: Column<DeviceRow> = {
   id: 'state',
   head: 'State',
   min: 150,
-  share: 1.7,
+  share: 1.9,
   priority: 4,
   compare: worstDeviceFirst,
   cell: (device) => (
@@ -86,8 +88,7 @@ const STATE: Column<DeviceRow> = {
 const ADDRESS: Column<DeviceRow> = {
   id: 'address',
   head: 'Address',
-  min: 104,
-  share: 0.2,
+  min: 96,
   priority: 6,
   compare: (a, b) => byAddress(a.address, b.address),
   cell: (device) => <span className="t2 num">{device.address}</span>,
@@ -96,7 +97,7 @@ const MODEL: Column<DeviceRow> = {
   id: 'model',
   head: 'Model',
   min: 120,
-  share: 1.4,
+  share: 1.5,
   priority: 7,
   compare: (a, b) => natural(modelOf(a), modelOf(b)),
   cell: (device) => (
@@ -109,7 +110,6 @@ const STRIP: Column<DeviceRow> = {
   id: 'strip',
   head: 'Last 24 h',
   min: 104,
-  share: 0.3,
   priority: 3,
   cell: (device) => <Strip strip={device.strip} />,
 };
@@ -147,8 +147,8 @@ const AGE: Column<DeviceRow> = {
   cell: (device) => <ValueAge at={device.value_at} stale={device.state === 'unknown'} />,
 };
 
-const ALL_COLUMNS = [NAME, PLACE, STATE, ADDRESS, MODEL, STRIP, RTT, LOSS, AGE];
-const SITE_COLUMNS = ALL_COLUMNS.filter((column) => column !== PLACE);
+const ALL_COLUMNS = [NAME, PLACE, STATE, ADDRESS, MODEL, STRIP, RTT, AGE];
+const SITE_COLUMNS = [NAME, STATE, ADDRESS, MODEL, STRIP, RTT, LOSS, AGE];
 
 function modelOf(device: DeviceRow): string {
   return [device.vendor, device.model].filter(Boolean).join(' ');
@@ -192,7 +192,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
   const navigate = useNavigate();
   const client = useQueryClient();
   const user = useUser();
-  const hidden = user?.preferences?.columns ?? noHidden;
+  const hidden = preferencesOf(user).columns ?? noHidden;
   const [typed, setTyped] = useState(search.q ?? '');
   const q = useDeferredValue(typed);
   const picked: State | undefined = isState(search.st) ? search.st : undefined;

@@ -123,10 +123,10 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                         <Bars into={one.in_utilisation_ratio} out={one.out_utilisation_ratio} off={stale} />
                       </td>
                       <td className={stale ? 'r t3' : 'r'}>
-                        <Rate bps={one.in_bps} busy={one.in_utilisation_ratio} />
+                        <Rate bps={one.in_bps} busy={stale ? null : one.in_utilisation_ratio} />
                       </td>
                       <td className={stale ? 'r t3' : 'r'}>
-                        <Rate bps={one.out_bps} busy={one.out_utilisation_ratio} />
+                        <Rate bps={one.out_bps} busy={stale ? null : one.out_utilisation_ratio} />
                         {!stale && one.value_at && (
                           <>
                             {' '}
@@ -140,7 +140,7 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                     </>
                   )}
                   <td className={errors > 0 ? 'r' : 'r t3'}>
-                    {errors > 100 && <Glyph shape="warning" label="many errors" />}{' '}
+                    {errors > 100 && !stale && <Glyph shape="warning" label="many errors" />}{' '}
                     {unknownErrors ? '–' : count(errors)}
                   </td>
                 </tr>

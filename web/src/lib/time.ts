@@ -24,6 +24,11 @@ export function durationExact(seconds: number): string {
   return `${Math.floor(s / MINUTE)} min ${String(s % MINUTE).padStart(2, '0')} s`;
 }
 
+/** A span that is set, not counted: no empty minutes. "1 h", "1 h 30 min", "1 d". */
+export function interval(seconds: number): string {
+  return duration(seconds).replace(/ 00 min$/, '');
+}
+
 /** How old `time` is in seconds at `now` (ms since 1970); never negative, so a fast clock shows 0. */
 export function ageSeconds(time: string, now: number): number {
   return Math.max(0, (now - Date.parse(time)) / 1000);

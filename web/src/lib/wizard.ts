@@ -24,7 +24,7 @@ export function watchSteps(token: JoinToken | undefined, waited_s: number): Watc
     waiting: used || connected ? 'done' : over ? 'bad' : 'now',
     connected: connected ? 'done' : used ? 'now' : 'pend',
     discovering: !connected ? 'pend' : values && found ? 'done' : 'now',
-    values: values ? 'done' : connected && found ? 'now' : 'pend',
+    values: values ? 'done' : 'pend',
     silent: !connected && !over && waited_s >= SILENT_AFTER_S,
   };
 }

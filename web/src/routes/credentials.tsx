@@ -13,7 +13,6 @@ import { count, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { DangerDialog } from '../ui/Dialog';
 import { Empty, Loaded } from '../ui/Feedback';
-import { SelectField } from '../ui/Field';
 import { Icon } from '../ui/Icon';
 import { Menu } from '../ui/Menu';
 import { Panel, Title } from '../ui/Panel';
@@ -42,19 +41,21 @@ export function CredentialsPage() {
         acts={
           <>
             {customerId === undefined && customers.length > 1 && (
-              <span className="row">
-                <SelectField
-                  label={<span className="sr">Customer of the new credential</span>}
-                  value={forCustomer}
-                  onChange={setForCustomer}
-                  options={[
-                    { value: '', text: 'For which customer?' },
-                    ...[...customers]
-                      .sort((a, b) => natural(a.name, b.name))
-                      .map((one) => ({ value: one.id, text: one.name })),
-                  ]}
-                />
-              </span>
+              <select
+                className="input auto"
+                aria-label="Customer of the new credential"
+                value={forCustomer}
+                onChange={(event) => setForCustomer(event.target.value)}
+              >
+                <option value="">For which customer?</option>
+                {[...customers]
+                  .sort((a, b) => natural(a.name, b.name))
+                  .map((one) => (
+                    <option key={one.id} value={one.id}>
+                      {one.name}
+                    </option>
+                  ))}
+              </select>
             )}
             <button
               type="button"

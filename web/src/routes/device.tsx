@@ -27,7 +27,16 @@ import { useMayNot } from '../components/session';
 import { ZoneContext } from '../components/zone';
 import { natural } from '../lib/natural';
 import { STATE_WORD } from '../lib/state';
-import { absolute, ageSeconds, clock, clockSeconds, duration, durationExact, safeZone } from '../lib/time';
+import {
+  absolute,
+  ageSeconds,
+  clock,
+  clockOrDay,
+  clockSeconds,
+  duration,
+  durationExact,
+  safeZone,
+} from '../lib/time';
 import { count, milliseconds, percent, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Failed, Loaded, Skeleton } from '../ui/Feedback';
@@ -85,10 +94,11 @@ function DeviceView({ device }: { device: Device }) {
   const client = useQueryClient();
   const now = useNow();
   const site = useQuery(siteQuery(device.site_id)).data;
-  const probe = useQuery(probeQuery(device.probe_id)).data;
+  const probe = useQuery({ ...probeQuery(device.probe_id ?? ''), enabled: device.probe_id !== null }).data;
   const interfaces = useQuery(interfacesQuery(device.id));
   const events = useQuery(deviceEventsQuery(device.id));
   const mayNot = useMayNot('editDevice');
+  const mayNotForget = useMayNot('forgetDevice');
   const [dialog, setDialog] = useState<DialogName | null>(null);
   const zone = safeZone(site?.time_zone);
   const stale = device.state === 'unknown';
@@ -166,11 +176,11 @@ function DeviceView({ device }: { device: Device }) {
           </span>
           {device.incident_id !== null && (
             <Link
-              className="tag crit"
+              className={device.state === 'degraded' ? 'tag warn' : 'tag crit'}
               to="/incidents/$incidentId"
               params={{ incidentId: String(device.incident_id) }}
             >
-              <Glyph shape="critical" />
+              <Glyph shape={device.state === 'degraded' ? 'warning' : 'critical'} />
               incident {device.incident_id}
             </Link>
           )}
@@ -219,13 +229,13 @@ function DeviceView({ device }: { device: Device }) {
                 text: 'Forget device…',
                 icon: <Icon of={Trash2} />,
                 danger: true,
-                disabled: mayNot,
+                disabled: mayNotForget,
                 onPick: () => setDialog('forget'),
               },
             ]}
           />
         </div>
-        <div className={stale ? 'dev is-stale' : 'dev'}>
+        <div className={stale ? 'dev old' : 'dev'}>
           <div className="stack">
             <Identity device={device} zone={zone} />
             <Neighbours device={device} />
@@ -316,9 +326,11 @@ function StaleNotice({ device, probe, zone }: { device: Device; probe: Probe | u
           device may be fine.
         </span>
       </div>
-      <Link className="btn" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
-        Open probe
-      </Link>
+      {device.probe_id !== null && (
+        <Link className="btn" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
+          Open probe
+        </Link>
+      )}
     </div>
   );
 }
@@ -353,15 +365,20 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
         </>
       ),
     ],
-    ['Name', device.sys_name && device.sys_name !== device.name ? <bdi>{device.sys_name}</bdi> : null],
-    ['Location', device.sys_location && <bdi>{device.sys_location}</bdi>],
-    ['Contact', device.sys_contact && <bdi>{device.sys_contact}</bdi>],
+    [
+      'Name',
+      device.sys_name && device.sys_name !== device.name ? <bdi key="n">{device.sys_name}</bdi> : null,
+    ],
+    ['Location', device.sys_location && <bdi key="w">{device.sys_location}</bdi>],
+    ['Contact', device.sys_contact && <bdi key="c">{device.sys_contact}</bdi>],
     ['Role', device.role],
     [
       'Polled by',
-      <Link className="link" key="p" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
-        <bdi>{device.probe_name}</bdi>
-      </Link>,
+      device.probe_id !== null && (
+        <Link className="link" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
+          <bdi>{device.probe_name}</bdi>
+        </Link>
+      ),
     ],
     ['SNMP', device.snmp === 'none' ? 'ping only' : (device.snmp_security ?? device.snmp)],
     ['Credential', device.credential_name && <bdi>{device.credential_name}</bdi>],
@@ -372,7 +389,7 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
       'Poll',
       device.poll && (
         <span title={`${count(device.poll.requests)} requests, ${count(device.poll.varbinds)} values`}>
-          every {device.poll.interval_s} s, takes {milliseconds(device.poll.duration_ms).value}{' '}
+          every {device.poll.interval_s} s, in {milliseconds(device.poll.duration_ms).value}{' '}
           {milliseconds(device.poll.duration_ms).unit}
         </span>
       ),
@@ -389,7 +406,12 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
           `${count(device.anchors.checked)} agree`
         )),
     ],
-    ['First seen', <span key="f">{absolute(device.first_seen_at, zone)}</span>],
+    [
+      'First seen',
+      <span key="f" title={absolute(device.first_seen_at, zone)}>
+        {clockOrDay(device.first_seen_at, zone, Date.parse(device.value_at ?? device.first_seen_at))}
+      </span>,
+    ],
   ];
   return (
     <Panel title="Identity">

@@ -259,7 +259,7 @@ function IncidentView({ incident }: { incident: Incident }) {
                           <bdi>{one.channel_name}</bdi>
                         </span>
                       </td>
-                      <td className="t2 max" title={one.detail ?? undefined}>
+                      <td className="t2 wrap small">
                         {one.state === 'pending' ? 'waiting' : one.state}
                         {one.detail && `, ${one.detail}`}
                       </td>

@@ -45,9 +45,15 @@ export function OverviewPage() {
         </h1>
       </div>
       <div className="stack">
-        <Loaded query={overview} what="The overview" rows={3}>
-          {(all) => <CountBar overview={all} />}
-        </Loaded>
+        {data ? (
+          <CountBar overview={data} />
+        ) : (
+          <Panel label="Devices by state">
+            <Loaded query={overview} what="The overview" rows={3}>
+              {() => null}
+            </Loaded>
+          </Panel>
+        )}
         {data && data.customers_total === 0 ? (
           <FirstSteps />
         ) : (
@@ -131,8 +137,8 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
               <thead>
                 <tr>
                   <th>Customer</th>
-                  <th className="r">Sites</th>
-                  <th className="r">Devices</th>
+                  <th className="r hide-s">Sites</th>
+                  <th className="r hide-s">Devices</th>
                   <th>Not up</th>
                   <th style={{ width: '37%', minWidth: 150 }}>
                     <StripAxis />
@@ -153,8 +159,8 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
                         <bdi>{customer.name}</bdi>
                       </Link>
                     </td>
-                    <td className="r t2">{count(customer.sites)}</td>
-                    <td className="r t2">{count(customer.devices)}</td>
+                    <td className="r t2 hide-s">{count(customer.sites)}</td>
+                    <td className="r t2 hide-s">{count(customer.devices)}</td>
                     <td>
                       <Pairs counts={customer.counts} />
                     </td>
@@ -328,7 +334,7 @@ function WorstLatency({ scope }: { scope: Scope }) {
                         </Link>
                       </td>
                       <td className="t2 max" title={`${item.customer_name} / ${item.site_name}`}>
-                        {item.customer_name}
+                        {shortName(item.customer_name)}
                       </td>
                       <td>
                         <Spark
@@ -351,6 +357,11 @@ function WorstLatency({ scope }: { scope: Scope }) {
       </Loaded>
     </Panel>
   );
+}
+
+/** A customer in a narrow column: its first word, the whole on hover. */
+function shortName(name: string): string {
+  return name.length <= 14 ? name : (name.split(' ')[0] ?? name);
 }
 
 interface Talker {
@@ -418,7 +429,7 @@ function TopTalkers({ scope }: { scope: Scope }) {
                           <bdi>{name}</bdi>
                         </Link>
                       </td>
-                      <td className="t2 hide-s">{item.customer_name.split(' ')[0]}</td>
+                      <td className="t2 hide-s">{shortName(item.customer_name)}</td>
                       <td style={{ width: 72 }}>
                         <Bars into={a?.utilisation_ratio ?? null} out={b?.utilisation_ratio ?? null} />
                       </td>

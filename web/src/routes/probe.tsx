@@ -341,7 +341,7 @@ function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
   const silent = probe.state === 'silent';
   return (
     <Panel title="Link to Central">
-      <dl className={silent ? 'dl wide is-stale' : 'dl wide'}>
+      <dl className={silent ? 'dl wide old' : 'dl wide'}>
         <dt>Last heard</dt>
         <dd className="keep">
           <Ago at={probe.last_heard_at} loud />
@@ -358,7 +358,7 @@ function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
         </dd>
         <dt>Spool</dt>
         <dd>
-          {spoolText(probe)}
+          <span className="dim">{spoolText(probe)}</span>{' '}
           {silent && <span className="age-tag">as last heard</span>}
         </dd>
         <dt>Behind</dt>

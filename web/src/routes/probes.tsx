@@ -11,7 +11,7 @@ import { useMayNot, useScope } from '../components/session';
 import { natural } from '../lib/natural';
 import { PROBE_RANK, PROBE_WORD, probeShape, probeTrouble } from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
-import { count, milliseconds, plural } from '../lib/units';
+import { bytes, count, milliseconds, plural } from '../lib/units';
 import type { ProbeView } from '../router';
 import { Crumb } from '../ui/Crumb';
 import { type Column, DataTable } from '../ui/DataTable';
@@ -64,6 +64,7 @@ const COLUMNS: Column<Probe>[] = [
     share: 0.8,
     priority: 0,
     className: 'nm',
+    roomFor: (probe) => probe.name,
     compare: (a, b) => natural(a.name, b.name),
     cell: (probe) => <ProbeName probe={probe} />,
   },
@@ -71,7 +72,7 @@ const COLUMNS: Column<Probe>[] = [
     id: 'place',
     head: 'Customer / site',
     min: 150,
-    share: 1.5,
+    share: 2,
     priority: 5,
     compare: (a, b) => natural(a.customer_name, b.customer_name) || natural(a.site_name, b.site_name),
     cell: (probe) => (
@@ -93,8 +94,7 @@ const COLUMNS: Column<Probe>[] = [
   {
     id: 'spool',
     head: 'Spool',
-    min: 150,
-    share: 0.3,
+    min: 76,
     right: true,
     priority: 6,
     compare: (a, b) => a.spool.bytes - b.spool.bytes,
@@ -102,7 +102,11 @@ const COLUMNS: Column<Probe>[] = [
       probe.state === 'silent' ? (
         <span className="t3">not known</span>
       ) : (
-        <span className={probe.spool.batches === 0 ? 't3' : undefined}>{spoolText(probe)}</span>
+        <span className={probe.spool.batches === 0 ? 't3' : undefined} title={spoolText(probe)}>
+          {probe.spool.batches === 0
+            ? 'empty'
+            : `${bytes(probe.spool.bytes).value} ${bytes(probe.spool.bytes).unit}`}
+        </span>
       ),
   },
   {

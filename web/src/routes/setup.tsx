@@ -3,8 +3,8 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { Check, Circle, Pencil } from 'lucide-react';
 import { type FormEvent, useEffect, useState } from 'react';
 import { createCustomer, createSite, saveSiteConfig, setUp } from '../api/changes';
-import { ApiError, api, say, take } from '../api/client';
-import { setupQuery } from '../api/queries';
+import { ApiError, say } from '../api/client';
+import { readSiteConfig, setupQuery } from '../api/queries';
 import { Brand } from '../components/Brand';
 import { ZoneField } from '../components/ZoneField';
 import { browserZone } from '../components/zone';
@@ -22,7 +22,7 @@ export const MIN_PASSWORD = 12;
 function takeToken(): string {
   if (location.pathname !== '/setup') return '';
   const token = new URLSearchParams(location.hash.slice(1)).get('token') ?? '';
-  if (token) history.replaceState(history.state, '', location.pathname);
+  if (token) history.replaceState(history.state, '', location.pathname + location.search);
   return token;
 }
 
@@ -59,17 +59,20 @@ export function SetupPage() {
         {step === 'place' ? (
           <PlaceForm />
         ) : setup.data?.needed === false ? (
-          <Empty
-            title="This Central is already set up"
-            acts={
-              <Link to="/login" className="btn pri">
-                Sign in
-              </Link>
-            }
-          >
-            The set-up link works once. If the password is lost, run farwatch-central user reset on Central's
-            own machine.
-          </Empty>
+          <>
+            <h1 className="sr">Set up</h1>
+            <Empty
+              title="This Central is already set up"
+              acts={
+                <Link to="/login" className="btn pri">
+                  Sign in
+                </Link>
+              }
+            >
+              The set-up link works once. If the password is lost, run farwatch-central user reset on
+              Central's own machine.
+            </Empty>
+          </>
         ) : (
           <AccountForm onDone={() => setStep('place')} />
         )}
@@ -223,9 +226,7 @@ function PlaceForm() {
     const made = await createCustomer(client, { name: customer.trim() });
     const place = await createSite(client, { customer_id: made.id, name: site.trim(), time_zone: zone });
     if (list.length > 0) {
-      const config = await take(
-        api.GET('/api/v1/sites/{id}/site-config', { params: { path: { id: place.id } } }),
-      );
+      const config = await readSiteConfig(place.id);
       const { site_id: _site, updated_at: _at, updated_by: _by, ...input } = config;
       await saveSiteConfig(client, place.id, { ...input, ranges: list });
     }

@@ -1,5 +1,5 @@
 /** The way to this page, said by the page and drawn by the shell's top bar. */
-import { createContext, type ReactNode, useContext, useEffect } from 'react';
+import { createContext, Fragment, type ReactNode, useContext, useEffect } from 'react';
 import { createPortal } from 'react-dom';
 
 export const CrumbPlace = createContext<HTMLElement | null>(null);
@@ -16,9 +16,10 @@ export function Crumb({ up = [], here, title }: { up?: ReactNode[]; here: ReactN
       {up.map((part, i) => (
         // The way up has a fixed order.
         // biome-ignore lint/suspicious/noArrayIndexKey: see above
-        <span className="up" key={i}>
-          {part} <span className="sep">/</span>
-        </span>
+        <Fragment key={i}>
+          <span className="up">{part}</span>
+          <span className="sep">/</span>
+        </Fragment>
       ))}
       <b>{here}</b>
     </>,

@@ -27,6 +27,8 @@ export interface Column<T> {
   min: number;
   share?: number;
   right?: boolean;
+  /** Text whose length the column makes room for, within reason: names are cut last. */
+  roomFor?: (row: T) => string;
   /** Columns with the highest number go first when there is no room; 0 stays. */
   priority: number;
   className?: string;
@@ -69,6 +71,16 @@ export function fitting<T>(columns: readonly Column<T>[], width: number): Column
   return kept;
 }
 
+const MAX_ROOM = 216;
+
+/** Width (px) that nineteen of twenty of the texts need with their glyph; a single long one widens nothing. */
+export function roomNeeded(texts: readonly string[]): number {
+  if (texts.length === 0) return 0;
+  const lengths = texts.map((text) => text.length).sort((a, b) => a - b);
+  const most = lengths[Math.min(lengths.length - 1, Math.ceil(lengths.length * 0.95) - 1)] ?? 0;
+  return Math.min(MAX_ROOM, Math.ceil(most * 7.2) + 24);
+}
+
 export function parseSort(sort: string | undefined): SortingState {
   return (sort ?? '')
     .split(',')
@@ -85,6 +97,7 @@ export function DataTable<T>(props: Props<T>) {
     props;
   const body = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(1200);
+  const [gutter, setGutter] = useState(0);
   const [active, setActive] = useState<string | null>(null);
   const [busy, setBusy] = useState(false);
   const wantFocus = useRef(false);
@@ -94,19 +107,25 @@ export function DataTable<T>(props: Props<T>) {
     if (!element) return;
     const observer = new ResizeObserver(([entry]) => {
       if (entry) setWidth(entry.contentRect.width);
+      setGutter(element.offsetWidth - element.clientWidth);
     });
     observer.observe(element);
     return () => observer.disconnect();
   }, []);
 
-  const shown = useMemo(
-    () =>
-      fitting(
-        columns.filter((column) => !hidden?.includes(column.id)),
-        width,
-      ),
-    [columns, hidden, width],
+  const room = useMemo(
+    () => columns.map((column) => (column.roomFor ? roomNeeded(rows.map(column.roomFor)) : 0)),
+    [columns, rows],
   );
+  const rooms = room.join();
+  const shown = useMemo(() => {
+    const needs = rooms.split(',').map(Number);
+    const wide = columns.map((column, i) => ({ ...column, min: Math.max(column.min, needs[i] ?? 0) }));
+    return fitting(
+      wide.filter((column) => !hidden?.includes(column.id)),
+      width,
+    );
+  }, [columns, rooms, hidden, width]);
   const sorting = useMemo(
     () => parseSort(sort).filter(({ id }) => columns.some((column) => column.id === id && column.compare)),
     [sort, columns],
@@ -230,7 +249,7 @@ export function DataTable<T>(props: Props<T>) {
         className="vt-head"
         role="row"
         aria-rowindex={1}
-        style={{ gridTemplateColumns: template }}
+        style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
         tabIndex={-1}
       >
         {table.getFlatHeaders().map((header, i) => {

@@ -135,11 +135,13 @@ impl<'a> Call<'a> {
                 .await
             {
                 Ok(answer) => answer,
-                Err(GetError::Timeout { attempts, .. }) if size > 1 && self.peer.has_answered() => {
+                Err(GetError::Timeout { attempts, .. })
+                    if size > 1 && (self.peer.has_answered() || self.limits.attempts > 1) =>
+                {
                     if !self.is_alive(&names[0]).await {
                         return Err(self.timeout(attempts + 1));
                     }
-                    self.peer.learned().get.shrink(size);
+                    self.peer.learned().get.shrink_after_silence(size);
                     continue;
                 }
                 Err(GetError::Malformed { .. }) if size > 1 => {
@@ -347,7 +349,13 @@ impl<'a> Call<'a> {
             let id = ticket.id;
             let seal = || {
                 session
-                    .seal(request, id, peer.stamp(Instant::now()), engine.next_salt())
+                    .seal(
+                        user.context_name(),
+                        request,
+                        id,
+                        peer.stamp(Instant::now()),
+                        engine.next_salt(),
+                    )
                     .into()
             };
             let reason = match self.attempt(&mut ticket, attempts, seal).await? {
@@ -460,8 +468,10 @@ impl<'a> Call<'a> {
             if let Ok(received) =
                 timeout_at(self.deadline.min(now + patience), &mut ticket.answer).await
             {
-                // an answer after a second attempt may be to either (Karn's rule)
-                self.peer.note_answer((tried == 1).then(|| now.elapsed()));
+                if !matches!(received, Ok(Received::NotSent(_)) | Err(_)) {
+                    // an answer after a second attempt may be to either (Karn's rule)
+                    self.peer.note_answer((tried == 1).then(|| now.elapsed()));
+                }
                 return received.map_err(|_| GetError::Stopped);
             }
         }

@@ -252,11 +252,10 @@ impl Link {
         }
         let received = match (datagram, expects) {
             (Datagram::Community { mut pdu, .. }, _) => match Answer::read(&mut pdu) {
-                Ok(answer) if answer.kind == PduKind::Response => Received::Answer {
+                Ok(answer) => Received::Answer {
                     answer,
                     octets: octets.len(),
                 },
-                Ok(_) => return Err(Dropped::Malformed),
                 Err(error) => Received::Malformed(error),
             },
             (Datagram::V3(message), Expects::Secured(session, peer)) => {

@@ -64,19 +64,23 @@ pub(crate) struct Size {
     limit: u16,
     /// Full answers since `limit` last changed.
     full: u16,
+    /// Full answers before a little more is tried.
+    patience: u16,
 }
 
 impl Size {
     /// An ordinary packet's worth: what nearly every agent answers.
     const START: u16 = 64;
     const MAX: u16 = 512;
-    /// Full answers before a little more is tried.
     const PATIENCE: u16 = 16;
+    /// Where too much is met with silence, each try costs seconds.
+    const PATIENCE_AFTER_SILENCE: u16 = 1024;
 
     const fn new() -> Self {
         Self {
             limit: Self::START,
             full: 0,
+            patience: Self::PATIENCE,
         }
     }
 
@@ -84,13 +88,20 @@ impl Size {
         self.limit.into()
     }
 
-    /// `asked` were too many.
+    /// `asked` were too many, said the device.
     pub(crate) fn shrink(&mut self, asked: usize) {
         let half = u16::try_from(asked / 2).unwrap_or(Self::MAX).max(1);
         *self = Self {
             limit: half.min(self.limit),
             full: 0,
+            ..*self
         };
+    }
+
+    /// `asked` were too many, for nothing came.
+    pub(crate) fn shrink_after_silence(&mut self, asked: usize) {
+        self.shrink(asked);
+        self.patience = Self::PATIENCE_AFTER_SILENCE;
     }
 
     /// `asked` were answered.
@@ -99,10 +110,11 @@ impl Size {
             return;
         }
         self.full += 1;
-        if self.full >= Self::PATIENCE {
+        if self.full >= self.patience {
             *self = Self {
                 limit: (self.limit + self.limit.div_ceil(8)).min(Self::MAX),
                 full: 0,
+                ..*self
             };
         }
     }
@@ -243,7 +255,10 @@ mod tests {
         assert_eq!(size.limit(), 34);
         (0..10).for_each(|_| size.shrink(1));
         assert_eq!(size.limit(), 1);
-        (0..100_000).for_each(|_| size.succeeded(512));
+        size.shrink_after_silence(2);
+        (0..1000).for_each(|_| size.succeeded(1));
+        assert_eq!(size.limit(), 1);
+        (0..200_000).for_each(|_| size.succeeded(512));
         assert_eq!(size.limit(), usize::from(Size::MAX));
     }
 }

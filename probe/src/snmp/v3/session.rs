@@ -71,10 +71,17 @@ impl Session {
     }
 
     /// The message that asks `request` at `stamp`. `salt` must never come twice.
-    pub(crate) fn seal(&self, request: &Request, id: i32, stamp: Stamp, salt: u64) -> Vec<u8> {
+    pub(crate) fn seal(
+        &self,
+        context_name: &str,
+        request: &Request,
+        id: i32,
+        stamp: Stamp,
+        salt: u64,
+    ) -> Vec<u8> {
         let mut writer = Writer::with_capacity(64 + 32 * request.names.len());
         request.write(&mut writer, id);
-        writer.octets(self.user.context_name().as_bytes());
+        writer.octets(context_name.as_bytes());
         writer.octets(&self.engine_id);
         writer.wrap(tag::SEQUENCE, 0);
         let mut data = writer.finish();
@@ -179,6 +186,54 @@ impl Session {
         } else {
             Err(Distrust::OtherEngineOrUser)
         }
+    }
+}
+
+/// The other side, for tests.
+#[cfg(test)]
+impl Session {
+    /// `scoped` in the clear, signed when `flags` say so.
+    pub(crate) fn seal_as(&self, msg_id: i32, flags: u8, stamp: Stamp, scoped: &[u8]) -> Vec<u8> {
+        self.sign_as(msg_id, flags, stamp, &[], scoped)
+    }
+
+    /// `scoped` encrypted and signed.
+    pub(crate) fn encrypt_as(
+        &self,
+        msg_id: i32,
+        stamp: Stamp,
+        salt: u64,
+        mut scoped: Vec<u8>,
+    ) -> Vec<u8> {
+        let (cipher, salt) = (self.user.priv_protocol().unwrap(), salt.to_be_bytes());
+        encrypt(
+            cipher,
+            self.priv_key.as_ref().unwrap(),
+            stamp,
+            salt,
+            &mut scoped,
+        );
+        self.sign_as(msg_id, flag::AUTH | flag::PRIV, stamp, &salt, &scoped)
+    }
+
+    fn sign_as(&self, msg_id: i32, flags: u8, stamp: Stamp, salt: &[u8], data: &[u8]) -> Vec<u8> {
+        let signed = flags & flag::AUTH != 0;
+        let protocol = self.user.auth_protocol().unwrap();
+        let draft = Draft {
+            msg_id,
+            flags,
+            engine_id: &self.engine_id,
+            stamp,
+            user_name: self.user.name().as_bytes(),
+            digest_octets: if signed { protocol.digest_octets() } else { 0 },
+            salt,
+        };
+        let (mut message, at) = draft.write(data);
+        if signed {
+            let digest = protocol.digest(self.auth_key.as_ref().unwrap(), &[&message]);
+            message[at..at + digest.as_slice().len()].copy_from_slice(digest.as_slice());
+        }
+        message
     }
 }
 
@@ -293,4 +348,64 @@ fn des_key_and_iv(key: &[u8], salt: [u8; 8]) -> (&[u8], [u8; 8]) {
     let mut iv = salt;
     iv.iter_mut().zip(pre_iv).for_each(|(iv, pre)| *iv ^= pre);
     (key, iv)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snmp::auth::AuthProtocol;
+
+    #[test]
+    fn what_is_encrypted_is_decrypted_by_every_cipher() {
+        let stamp = Stamp {
+            boots: 7,
+            time: 1234,
+        };
+        for cipher in PrivProtocol::ALL {
+            let user =
+                V3User::auth_priv("u", (AuthProtocol::Sha1, "password"), (cipher, "password"));
+            let session = Session::derive(&user.unwrap(), b"engine");
+            let key = session.priv_key.as_ref().unwrap();
+            let mut data = b"thirteen byte".to_vec();
+            encrypt(cipher, key, stamp, [9; 8], &mut data);
+            assert_ne!(&data[..13], b"thirteen byte");
+            decrypt(cipher, key, stamp, [9; 8], &mut data).unwrap();
+            assert_eq!(&data[..13], b"thirteen byte");
+            assert_eq!(
+                data.len(),
+                if cipher == PrivProtocol::Des { 16 } else { 13 }
+            );
+        }
+    }
+
+    #[test]
+    fn des_data_of_broken_blocks_is_refused() {
+        let stamp = Stamp {
+            boots: 7,
+            time: 1234,
+        };
+        let mut data = [0; 13];
+        assert!(
+            decrypt(
+                PrivProtocol::Des,
+                &Secret::new([1; 16]),
+                stamp,
+                [9; 8],
+                &mut data
+            )
+            .is_none()
+        );
+    }
+
+    #[test]
+    fn the_iv_of_aes_is_boots_time_and_salt() {
+        let iv = aes_iv(
+            Stamp {
+                boots: 0x0102_0304,
+                time: 0x0506_0708,
+            },
+            [9, 10, 11, 12, 13, 14, 15, 16],
+        );
+        assert_eq!(iv, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]); // RFC 3826 §3.1.2.1
+    }
 }

@@ -12,10 +12,12 @@ pub(super) struct LaneOut {
     pub(super) held: SeqSet,
     /// In the spool and acknowledged there.
     pub(super) acked: SeqSet,
-    /// Sent by this process, in this session or an earlier one.
-    pub(super) sent: SeqSet,
+    /// Sent by this process in a session at whose hello Central did not have them: what it has of these is ours.
+    pub(super) ours: SeqSet,
     /// In the spool, not known to be at Central as ours, not in flight.
     pub(super) todo: SeqSet,
+    /// What Central had at the hello.
+    greeted: Progress,
     /// What Central has as far as it told in this session.
     told: Progress,
     /// The same, with what is in flight.
@@ -28,8 +30,9 @@ impl Default for LaneOut {
             next_seq: 1,
             held: SeqSet::new(),
             acked: SeqSet::new(),
-            sent: SeqSet::new(),
+            ours: SeqSet::new(),
             todo: SeqSet::new(),
+            greeted: Progress::new(),
             told: Progress::new(),
             theirs: Progress::new(),
         }
@@ -37,21 +40,21 @@ impl Default for LaneOut {
 }
 
 impl LaneOut {
-    pub(super) fn new(stock: &LaneStock, sent: SeqSet) -> Self {
+    pub(super) fn new(stock: &LaneStock, ours: SeqSet) -> Self {
         Self {
             next_seq: stock.next_seq,
             held: stock.held.clone(),
             acked: stock.acked.clone(),
             todo: stock.held.without(&stock.acked),
-            sent,
+            ours,
             ..Self::default()
         }
     }
 
     /// Weighs what the hello's answer says of this lane.
     ///
-    /// A batch that is not acknowledged here counts as delivered only when this process has sent it: else what
-    /// Central has under its seq may be a clone's. After `new_epoch` not even then.
+    /// A batch that is not acknowledged here counts as delivered only when this process has sent it while Central
+    /// did not have its seq, and nobody else held the session since: else what Central has may be a clone's.
     pub(super) fn greet(
         &mut self,
         (lane, epoch): (Lane, Epoch),
@@ -65,12 +68,14 @@ impl LaneOut {
             Some(last) if committed.ranges.len() >= MAX_RANGES => last.1,
             _ => u64::MAX,
         };
-        let mut believed = self.acked.clone();
-        if !new_epoch {
-            believed.extend(&self.sent);
+        if new_epoch {
+            self.ours = SeqSet::new();
         }
+        let mut believed = self.acked.clone();
+        believed.extend(&self.ours);
         let done = self.held.intersection(told.done()).intersection(&believed);
         let mut settlement = Settlement::of(epoch, lane, told.watermark());
+        settlement.shared = new_epoch;
         settlement.acked = done.without(&self.acked);
         settlement.lacking = self.acked.without(told.done());
         settlement.lost = SeqSet::of(1, (self.next_seq - 1).min(known_to))
@@ -82,6 +87,7 @@ impl LaneOut {
         self.todo = self.held.without(&done);
         self.acked = done;
         self.theirs = told.clone();
+        self.greeted = told.clone();
         self.told = told;
         settlement
     }
@@ -104,7 +110,9 @@ impl LaneOut {
 
     pub(super) fn sent(&mut self, seq: u64) {
         self.todo.remove(seq, seq);
-        self.sent.insert(seq, seq);
+        if !self.greeted.holds(seq) {
+            self.ours.insert(seq, seq);
+        }
         self.theirs.cover(seq, seq);
     }
 

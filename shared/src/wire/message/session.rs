@@ -268,3 +268,19 @@ impl Message for Notice {
     const TYPE: u16 = 6;
     const VERSION: u16 = 1;
 }
+
+/// `StreamOpen::kind`: samples made since the session's snapshot.
+pub const LIVE: u8 = 2;
+/// `StreamOpen::kind`: batches older than the session, oldest first.
+pub const BACKLOG: u8 = 3;
+
+/// First frame of a stream of batches that is not the events stream; probe → Central.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamOpen {
+    /// [`LIVE`] or [`BACKLOG`].
+    pub kind: u8,
+}
+impl Message for StreamOpen {
+    const TYPE: u16 = 7;
+    const VERSION: u16 = 1;
+}
