@@ -97,7 +97,7 @@ impl Inner {
                 }
             }
             for (correction_ms, batches) in groups {
-                self.add(probe, correction_ms, batches, self.clock.now(), None)?;
+                self.add(probe, correction_ms, batches, self.clock.now(), None);
             }
         }
         Ok(())
@@ -136,7 +136,12 @@ impl Inner {
             for row in &block.rows {
                 let at = Timestamp(row.slot_ms());
                 of.newest_at = of.newest_at.max(Some(at));
-                live::take(of.newest.entry(device).or_default(), &shape, row);
+                live::take(
+                    of.newest.entry(device).or_default(),
+                    (Epoch(0), 0),
+                    &shape,
+                    row,
+                );
             }
         }
         Ok(())

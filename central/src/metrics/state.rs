@@ -200,6 +200,7 @@ impl ProbeState {
             self.newest_at = self.newest_at.max(Some(at));
             live::take(
                 self.newest.entry(one.device).or_default(),
+                key,
                 &one.shape,
                 &one.row,
             );
