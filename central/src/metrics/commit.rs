@@ -478,7 +478,8 @@ impl Inner {
             if !missing.without(&here).is_empty() {
                 let reason = GapReason::from_code(told.reason).unwrap_or(GapReason::SpoolOverflow);
                 let (from, to) = (told.from.plus_ms(offset), told.to.plus_ms(offset + 1));
-                gaps::insert(c, probe, &Gap::of_time(from, to, reason, None))?;
+                let range = Some((told.epoch, told.from_seq.max(1)));
+                gaps::insert(c, probe, &Gap::of_time(from, to, reason, range))?;
             }
             let committed = ledger::committed_lane(c, probe, told.epoch, Lane::Samples)?;
             Ok((missing, committed))
@@ -584,6 +585,7 @@ fn keep(
             state,
             batch.body
         ])?;
+        gaps::came_after_all(c, probe, batch.epoch, batch.seq)?;
         for gap in &one.gaps {
             gaps::insert(c, probe, gap)?;
         }

@@ -446,7 +446,7 @@ fn what_cannot_be_read_is_kept_acknowledged_and_a_gap() {
 }
 
 #[test]
-fn dropped_seqs_are_a_gap_and_stay_one_when_they_come_after_all() {
+fn dropped_seqs_are_a_gap_until_they_come_after_all() {
     let rig = Rig::new();
     let layouts = layouts(1);
     rig.put_layouts(EPOCH, &layouts);
@@ -494,13 +494,25 @@ fn dropped_seqs_are_a_gap_and_stay_one_when_they_come_after_all() {
     assert_eq!(gaps.len(), 1);
     assert_eq!(gaps[0].reason, GapReason::SpoolOverflow);
     assert_eq!(gaps[0].from, Timestamp::from_secs(START_S + 180));
+    let slots = || -> Vec<i64> {
+        shown(&rig, 1, START_S, START_S + HOUR_S)[&(1, "sysUpTime".to_owned(), 0)]
+            .keys()
+            .map(|slot| (slot - START_S) / 60)
+            .collect()
+    };
+    let all = (Timestamp(0), Timestamp(i64::MAX));
     rig.commit(vec![make(3), make(5)]);
-    let slots: Vec<i64> = shown(&rig, 1, START_S, START_S + HOUR_S)
-        [&(1, "sysUpTime".to_owned(), 0)]
-        .keys()
-        .map(|slot| (slot - START_S) / 60)
-        .collect();
-    assert_eq!(slots, [1, 2, 5]);
+    assert_eq!(slots(), [1, 2, 3, 5]);
+    let gaps = || {
+        rig.metrics
+            .0
+            .device_gaps(rig.source(1), all.0, all.1)
+            .unwrap()
+    };
+    assert_eq!(gaps().len(), 1, "the fourth is still missing");
+    rig.commit(vec![make(4), make(4), make(3)]);
+    assert_eq!(slots(), [1, 2, 3, 4, 5]);
+    assert!(gaps().is_empty());
 }
 
 #[test]
