@@ -57,9 +57,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             {
                 Err(ApiError::TooLarge)
             }
-            Err(JsonRejection::JsonDataError(error)) => {
-                Err(ApiError::BadRequest(without_values(&error.body_text()).into()))
-            }
+            Err(JsonRejection::JsonDataError(error)) => Err(ApiError::BadRequest(
+                without_values(&error.body_text()).into(),
+            )),
             Err(_) => Err(ApiError::BadRequest("the body is not JSON".into())),
         }
     }
@@ -73,7 +73,11 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if request.headers().get(axum::http::header::CONTENT_TYPE).is_none() {
+        if request
+            .headers()
+            .get(axum::http::header::CONTENT_TYPE)
+            .is_none()
+        {
             return Ok(Self(T::default()));
         }
         let Body(body) = Body::from_request(request, state).await?;
@@ -91,9 +95,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        parts.extensions.get::<Self>().cloned().ok_or_else(|| {
-            ApiError::Internal(anyhow::anyhow!("{} has no scope", parts.uri.path()))
-        })
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| ApiError::Internal(anyhow::anyhow!("{} has no scope", parts.uri.path())))
     }
 }
 
@@ -116,7 +122,10 @@ pub fn line(field: &'static str, text: &str, most: usize) -> Result<String, ApiE
 pub fn optional_line(field: &'static str, text: &str, most: usize) -> Result<String, ApiError> {
     let text = text.trim();
     if text.chars().any(char::is_control) {
-        return Err(ApiError::field(field, "must be one line without control characters"));
+        return Err(ApiError::field(
+            field,
+            "must be one line without control characters",
+        ));
     }
     if text.chars().count() > most {
         return Err(ApiError::field(field, format!("at most {most} characters")));
@@ -145,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_body_that_does_not_fit_is_not_quoted() {
-        let text = "Failed to deserialize: kind: invalid type: string \"hunter2\", expected u16 at line 1";
+        let text =
+            "Failed to deserialize: kind: invalid type: string \"hunter2\", expected u16 at line 1";
         assert!(!without_values(text).contains("hunter2"));
     }
 
