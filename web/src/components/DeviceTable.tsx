@@ -12,6 +12,7 @@ import { rank } from '../lib/find';
 import { byAddress, natural } from '../lib/natural';
 import { countStates, isState, STATE_RANK, STATE_WORD } from '../lib/state';
 import { count, milliseconds, percent } from '../lib/units';
+import { Changing } from '../ui/Changing';
 import { type Column, DataTable } from '../ui/DataTable';
 import { Empty, Loaded } from '../ui/Feedback';
 import { Icon } from '../ui/Icon';
@@ -79,7 +80,7 @@ const STATE: Column<DeviceRow> = {
   compare: worstDeviceFirst,
   cell: (device) => (
     <span className={device.state === 'up' ? 't3' : undefined} title={device.state_reason ?? undefined}>
-      {STATE_WORD[device.state]}
+      <Changing value={device.state}>{STATE_WORD[device.state]}</Changing>
       {device.state_reason && <span className="t2"> · {device.state_reason}</span>}
       {device.muted_until && <span className="t3"> · muted</span>}
     </span>

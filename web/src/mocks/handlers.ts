@@ -41,6 +41,13 @@ if (wanted === 'empty') {
   credentials.length = 0;
 }
 const CSRF = 'mock-csrf';
+if (wanted === 'many') {
+  // As many as one list holds, to see that it stays quick.
+  for (let i = 0; devices.length < 10_000; i++) {
+    const like = devices[i % 4000];
+    if (like) devices.push({ ...like, id: idOf(`many ${i}`), name: `${like.name}-${i}` });
+  }
+}
 const overrides = new Map<string, Partial<Device>>();
 const tokens = new Map<string, Omit<JoinToken, 'progress'> & { begun: number }>();
 

@@ -19,6 +19,7 @@ import type { Scope } from '../lib/scope';
 import { COUNT_ORDER, PROBE_RANK, probeShape, probeTrouble, STATE_WORD, situation } from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
 import { availability, bits, count, milliseconds, percent, plural } from '../lib/units';
+import { Changing } from '../ui/Changing';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Loaded } from '../ui/Feedback';
 import { Glyph } from '../ui/Glyph';
@@ -86,7 +87,7 @@ function CountBar({ overview }: { overview: Overview }) {
         >
           <span className="v">
             <Glyph shape={state} />
-            {count(overview.counts[state])}
+            <Changing value={overview.counts[state]}>{count(overview.counts[state])}</Changing>
           </span>
           <span className="l">{STATE_WORD[state]}</span>
         </Link>
