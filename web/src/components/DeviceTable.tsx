@@ -13,7 +13,8 @@ import { byAddress, natural } from '../lib/natural';
 import { countStates, isState, STATE_RANK, STATE_WORD } from '../lib/state';
 import { count, milliseconds, percent } from '../lib/units';
 import { Changing } from '../ui/Changing';
-import { type Column, DataTable } from '../ui/DataTable';
+import type { Column } from '../ui/columns';
+import { DataTable } from '../ui/DataTable';
 import { Empty, Loaded } from '../ui/Feedback';
 import { Icon } from '../ui/Icon';
 import { Menu } from '../ui/Menu';
@@ -321,6 +322,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
             hidden={hidden}
             noun={['device', 'devices']}
             order="sorted by state, worst first"
+            filter={`${picked ?? ''} ${q}`}
             onOpen={(device) => void navigate({ to: '/devices/$deviceId', params: { deviceId: device.id } })}
             empty={
               rows?.length === 0 ? (
