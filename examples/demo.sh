@@ -202,7 +202,7 @@ print_welcome() {
   local link
   say ""
   say "  Console:       http://127.0.0.1:$http_port/"
-  if link=$(central setup-link --json 2>/dev/null | field url 2>/dev/null); then
+  if link=$(central setup-link --json 2>/dev/null | field link 2>/dev/null); then
     say "  First sign-in: $link   (works once)"
   fi
   say "  Data:          $data"

@@ -31,11 +31,11 @@ mod me;
 mod metrics;
 mod overview;
 mod probes;
-pub mod seams;
 mod session;
 mod setup;
 mod site_config;
 mod sites;
+mod tell;
 #[cfg(test)]
 pub mod testing;
 mod topology;
@@ -43,13 +43,15 @@ mod users;
 #[cfg(test)]
 mod walk;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use farwatch_shared::clock::{Clock, Timestamp};
+use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::DeviceNo;
 use rusqlite::Connection;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -60,8 +62,9 @@ use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
 
 use self::error::ApiError;
 use self::guard::{Declared, Routes};
-use self::seams::ProbeLink;
 use crate::auth::Auth;
+use crate::control::Registry;
+use crate::enroll::Enroll;
 use crate::incident::notify::Sender;
 use crate::incident::outbox::Outbox;
 use crate::live::{Effects, Live};
@@ -97,14 +100,18 @@ pub struct Parts {
     pub vault: Vault,
     /// People.
     pub auth: Auth,
-    /// Tokens, certificates and connected probes.
-    pub link: Arc<dyn ProbeLink>,
+    /// Tokens, certificates, revocations.
+    pub enroll: Enroll,
+    /// Connected probes.
+    pub registry: Registry,
     /// Delivers notifications.
     pub sender: Sender,
     /// Wakes the outbox.
     pub outbox: Outbox,
     /// Strips of all devices, a few seconds old: shared by every list.
     pub days: DayCache,
+    /// When somebody last asked for an echo, and got one.
+    pub echoed: Mutex<HashMap<ProbeId, Timestamp>>,
     /// Cancelled when Central stops: open event streams end.
     pub drain: CancellationToken,
     /// What the routes beside the API need to know.
@@ -203,7 +210,7 @@ impl Central {
     }
 }
 
-pub(crate) const fn source((probe, device): (farwatch_shared::id::ProbeId, DeviceNo)) -> Source {
+pub(crate) const fn source((probe, device): (ProbeId, DeviceNo)) -> Source {
     Source { probe, device }
 }
 

@@ -40,7 +40,9 @@ pub const SCHEMA: Schema = Schema {
     application_id: 0x4657_0001,
     migrations: &[
         include_str!("store/migrations/0001_first_light.sql"),
+        include_str!("store/migrations/0002_ledger.sql"),
         include_str!("store/migrations/0003_lists.sql"),
+        include_str!("store/migrations/0004_undecoded.sql"),
     ],
 };
 

@@ -10,7 +10,8 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LogConfig {
-    /// What is logged, as `tracing` filters say it: `info`, `info,farwatch_probe::snmp=debug`.
+    /// `level` in files: what is logged, as `tracing` filters say it: `info`, `info,farwatch_probe::snmp=debug`.
+    #[serde(alias = "level")]
     pub filter: String,
     /// `text` for people, `json` for machines.
     pub format: String,

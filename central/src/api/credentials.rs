@@ -12,8 +12,8 @@ use super::Central;
 use super::error::ApiError;
 use super::extract::{Body, IdOf, Params, line, optional_line};
 use super::guard::Routes;
-use super::seams::plain_notice;
 use super::sites::OfCustomer;
+use super::tell::config_changed;
 use crate::auth::scope::Permission;
 use crate::scope::Scope;
 use crate::store::credentials::{
@@ -221,7 +221,7 @@ async fn update_credential(
     let sites = central
         .write(move |c| credentials::update(c, &acting, &vault, now, id, edit))
         .await?;
-    tell(&central, sites).await;
+    tell(&central, sites).await?;
     get(&central, scope, id).await.map(Json)
 }
 
@@ -236,12 +236,13 @@ async fn delete_credential(
     let sites = central
         .write(move |c| credentials::delete(c, &scope, now, id))
         .await?;
-    tell(&central, sites).await;
+    tell(&central, sites).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn tell(central: &Central, sites: Vec<SiteId>) {
+async fn tell(central: &Central, sites: Vec<SiteId>) -> Result<(), ApiError> {
     for site in sites {
-        central.link.tell_site(site, plain_notice()).await;
+        config_changed(central, site).await?;
     }
+    Ok(())
 }

@@ -149,7 +149,9 @@ async fn delete_customer(
 
 /// Their rows are gone: their sessions end, and their samples go.
 pub(super) async fn drop_probes(central: &Central, probes: Vec<ProbeId>) -> Result<(), ApiError> {
-    central.link.cut(&probes);
+    for probe in &probes {
+        central.registry.cut(*probe, "this probe's site was deleted");
+    }
     if !probes.is_empty() {
         central.metrics.delete_probe_data(probes).await?;
     }

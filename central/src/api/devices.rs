@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::{CustomerId, DeviceId, ProbeId, SiteId};
 use farwatch_shared::model::{DeviceNo, InstanceNo};
-use farwatch_shared::wire::message::session::Notice;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -16,7 +15,7 @@ use super::error::ApiError;
 use super::extract::{Body, IdOf, Params, line, text};
 use super::guard::Routes;
 use super::probes::Anchors;
-use super::seams::plain_notice;
+use super::tell;
 use super::{Central, source};
 use crate::auth::scope::Permission;
 use crate::scope::Scope;
@@ -534,16 +533,14 @@ async fn forget_device(
     IdOf(id): IdOf<DeviceId>,
 ) -> Result<StatusCode, ApiError> {
     let now = central.now();
-    let (sources, effects) = central
+    let (site, sources, effects) = central
         .write(move |c| devices::forget(c, &scope, now, id))
         .await?;
     central.tell(&effects);
     for (probe, number) in sources {
-        let notice = Notice {
-            forget_devices: vec![number],
-            ..plain_notice()
-        };
-        central.link.tell_probe(probe, notice).await;
+        let mut notice = tell::notice(&central, site).await?;
+        notice.forget_devices.push(number);
+        central.registry.notify(probe, notice);
     }
     Ok(StatusCode::NO_CONTENT)
 }
@@ -577,11 +574,9 @@ async fn add_device(
     central
         .write(move |c| addresses::add(c, &scope, now, site, address, port))
         .await?;
-    let notice = Notice {
-        add_addresses: vec![address.to_string()],
-        ..plain_notice()
-    };
-    central.link.tell_site(site, notice).await;
+    let mut notice = tell::notice(&central, site).await?;
+    notice.add_addresses.push(address.to_string());
+    central.registry.notify_site(site, &notice);
     Ok((StatusCode::ACCEPTED, Json(Accepted {})))
 }
 

@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use farwatch_shared::id::SiteId;
-use farwatch_shared::wire::message::session::Notice;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -14,7 +13,7 @@ use super::Central;
 use super::error::ApiError;
 use super::extract::{IdOf, Params};
 use super::guard::Routes;
-use super::seams::plain_notice;
+use super::tell;
 use crate::auth::scope::Permission;
 use crate::scope::Scope;
 use crate::store::addresses::{self, AddressesOnly, DiscoveredAddress};
@@ -179,11 +178,9 @@ async fn start_discovery(
             Ok(Ok(()))
         })
         .await?;
-    let notice = Notice {
-        discover_now: true,
-        ..plain_notice()
-    };
-    if central.link.tell_site(id, notice).await == 0 {
+    let mut notice = tell::notice(&central, id).await?;
+    notice.discover_now = true;
+    if central.registry.notify_site(id, &notice) == 0 {
         return Err(ApiError::Conflict("no probe of this site is connected now".into()));
     }
     Ok((StatusCode::ACCEPTED, Json(Accepted {})))

@@ -89,7 +89,7 @@ async fn figures(central: &Central) -> Result<String, ApiError> {
     put("notifications_pending", "gauge", "Notifications not yet sent.", f(pending));
     put("probes", "gauge", "Probes that are not revoked.", u(probes.len() as u64));
     put("probes_reporting", "gauge", "Probes heard within the last minute.", u(reporting as u64));
-    put("probes_connected", "gauge", "Probes with a session.", u(central.link.connected() as u64));
+    put("probes_connected", "gauge", "Probes with a session.", u(central.registry.sessions().len() as u64));
     put("samples_total", "counter", "Samples that are here.", u(summary.samples));
     put("batches_total", "counter", "Batches committed.", u(summary.batches));
     put("batches_undecoded", "gauge", "Batches whose layout has not come.", u(summary.undecoded));

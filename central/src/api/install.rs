@@ -1,7 +1,7 @@
 //! The probe's program for technicians, and the script that installs it.
 //!
-//! The one line to paste holds the SHA-256 of the script, and the script those of the programs: what runs as root at the
-//! site is what this Central has, also where its certificate is not known there.
+//! The one line to paste holds the SHA-256 of the script and of the programs: what runs as root at the site is what this
+//! Central has, also where its certificate is not known there.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -28,8 +28,7 @@ use crate::auth::scope::Permission;
 use crate::store::value::words;
 
 const PROGRAM: &str = "farwatch-probe";
-const SCRIPT: &str = include_str!("install/install.sh");
-const UNIT: &str = include_str!("install/farwatch-probe.service");
+const SCRIPT: &str = include_str!("../install.sh");
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -105,21 +104,6 @@ fn checksum(path: &Path) -> std::io::Result<String> {
     Ok(sum)
 }
 
-/// The script with this Central's address and the checksums of its programs.
-fn script(console: &str, downloads: &Path) -> String {
-    let mut sums = String::new();
-    for arch in Arch::ALL {
-        if let Some(sum) = find(downloads, *arch).and_then(|path| checksum(&path).ok()) {
-            // Writing to a string cannot fail.
-            let _ = writeln!(sums, "  {arch}) sum={sum} ;;");
-        }
-    }
-    SCRIPT
-        .replace("@CONSOLE@", &shell_word(console))
-        .replace("@CHECKSUMS@\n", &sums)
-        .replace("@UNIT@\n", UNIT)
-}
-
 /// What cannot be part of an address is left out: the script's text is ours alone.
 fn shell_word(text: &str) -> String {
     text.chars()
@@ -134,24 +118,26 @@ pub(super) fn install_command(central: &Central, token: &str) -> String {
     if settings.console.is_empty() || !available {
         return format!("{PROGRAM} join {token}");
     }
-    let sum = HEXLOWER.encode(&Sha256::digest(script(&settings.console, &settings.downloads)));
-    // The certificate may be unknown at the site; the checksum is what is trusted.
+    let console = shell_word(&settings.console);
+    let script = HEXLOWER.encode(&Sha256::digest(SCRIPT));
+    let mut programs = String::new();
+    for arch in Arch::ALL {
+        if let Some(sum) = find(&settings.downloads, *arch).and_then(|path| checksum(&path).ok()) {
+            // Writing to a string cannot fail.
+            let _ = write!(programs, "--{arch} {sum} ");
+        }
+    }
+    // The certificate may be unknown at the site; the checksums are what is trusted.
     format!(
-        "curl -fsSk {}/install.sh -o farwatch-install.sh && echo '{sum}  farwatch-install.sh' | sha256sum -c - && sudo sh farwatch-install.sh {token}",
-        shell_word(&settings.console)
+        "curl -fsSk {console}/install.sh -o /tmp/farwatch-install.sh && echo '{script}  /tmp/farwatch-install.sh' | sha256sum -c - && sudo sh /tmp/farwatch-install.sh --url {console} {programs}{token}"
     )
 }
 
 /// The script that installs a probe.
 #[utoipa::path(get, path = "/install.sh", responses((status = 200, body = String)))]
-async fn get_install_script(State(central): State<Central>) -> Result<Response, ApiError> {
-    let text = tokio::task::spawn_blocking(move || {
-        script(&central.settings.console, &central.settings.downloads)
-    })
-    .await
-    .map_err(|error| ApiError::Internal(error.into()))?;
+async fn get_install_script() -> Response {
     let kind = HeaderValue::from_static("text/x-shellscript; charset=utf-8");
-    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+    ([(header::CONTENT_TYPE, kind)], SCRIPT).into_response()
 }
 
 /// The probe's program.
@@ -208,13 +194,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_holds_the_checksums_and_nothing_of_a_hostile_address() {
+    fn nothing_of_a_hostile_address_reaches_the_shell() {
+        assert_eq!(
+            shell_word("https://noc.example:8443/'$(reboot)`; \n"),
+            "https://noc.example:8443/reboot"
+        );
+    }
+
+    #[test]
+    fn a_checksum_follows_its_file() {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("farwatch-probe-aarch64"), b"program").unwrap();
-        let text = script("https://noc.example:8443/'$(reboot)`;", dir.path());
-        let sum = HEXLOWER.encode(&Sha256::digest(b"program"));
-        assert!(text.contains(&format!("aarch64) sum={sum} ;;")), "{text}");
-        assert!(text.contains("console=https://noc.example:8443/reboot\n"), "{text}");
-        assert!(!text.contains("$(reboot)") && !text.contains('@'), "{text}");
+        let path = dir.path().join("farwatch-probe-aarch64");
+        for contents in ["program", "another program"] {
+            std::fs::write(&path, contents).unwrap();
+            let wanted = HEXLOWER.encode(&Sha256::digest(contents));
+            assert_eq!(checksum(&path).unwrap(), wanted);
+        }
+        assert_eq!(find(dir.path(), Arch::Aarch64), Some(path));
     }
 }

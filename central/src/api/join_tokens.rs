@@ -125,7 +125,7 @@ async fn create_join_token(
         None | Some("") => None,
         Some(name) => Some(line("probe_name", name, 128)?),
     };
-    let new = central.link.new_token(i64::from(valid_s) * 1_000);
+    let new = central.enroll.new_token(i64::from(valid_s) * 1_000);
     let (hash, expires, site, now) =
         (new.secret_hash, new.expires, SiteId::from(body.site_id), central.now());
     let id = central

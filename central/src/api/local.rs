@@ -1,5 +1,6 @@
 //! What only this machine may: through the control socket, as root or Central's own user.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use axum::Json;
@@ -13,6 +14,7 @@ use super::Central;
 use super::error::ApiError;
 use super::extract::{Body, OptionalBody, line};
 use super::guard::Routes;
+use super::probes::Anchors;
 use crate::auth::scope::Permission;
 use crate::auth::session::Token;
 use crate::backup::{self, Manifest};
@@ -117,15 +119,6 @@ async fn verify_audit(State(central): State<Central>) -> Result<Json<AuditProof>
     central.read(audit::verify).await.map(Json)
 }
 
-/// Gaps of one reason.
-#[derive(Serialize, ToSchema)]
-struct SummaryGap {
-    /// Why.
-    reason: String,
-    /// Records.
-    count: u64,
-}
-
 /// What the ledger has of one probe, in a few numbers.
 #[derive(Serialize, ToSchema)]
 struct SummaryProbe {
@@ -146,10 +139,10 @@ struct Summary {
     customers: u64,
     /// Sites.
     sites: u64,
-    /// Devices per state.
-    devices: Counts,
     /// Devices.
-    devices_total: u64,
+    devices: u64,
+    /// Devices per state.
+    states: Counts,
     /// Probes with a session.
     probes_connected: u64,
     /// Probes.
@@ -162,12 +155,10 @@ struct Summary {
     undecoded: u64,
     /// Batches set aside.
     quarantined: u64,
-    /// By reason.
-    gaps: Vec<SummaryGap>,
-    /// Pairs of anchors that were compared.
-    anchors_checked: u64,
-    /// Pairs that did not agree.
-    anchors_mismatched: u64,
+    /// Gap records by reason.
+    gaps: BTreeMap<&'static str, u64>,
+    /// How counters' anchors agree with their increases.
+    anchors: Anchors,
     /// Incidents that are not over.
     incidents_open: u64,
 }
@@ -204,9 +195,9 @@ async fn get_summary(
     Ok(Json(Summary {
         customers,
         sites,
-        devices: counts,
-        devices_total: counts.total(),
-        probes_connected: central.link.connected() as u64,
+        devices: counts.total(),
+        states: counts,
+        probes_connected: central.registry.sessions().len() as u64,
         probes,
         samples: metrics.samples,
         batches: metrics.batches,
@@ -215,13 +206,9 @@ async fn get_summary(
         gaps: metrics
             .gaps
             .iter()
-            .map(|(reason, count)| SummaryGap {
-                reason: reason.as_str().to_owned(),
-                count: *count,
-            })
+            .map(|(reason, count)| (reason.as_str(), *count))
             .collect(),
-        anchors_checked: metrics.anchors.checked,
-        anchors_mismatched: metrics.anchors.mismatched,
+        anchors: metrics.anchors.into(),
         incidents_open: open,
     }))
 }

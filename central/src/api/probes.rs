@@ -1,5 +1,7 @@
 //! Probes: how they are, and what Central has of them.
 
+use std::sync::PoisonError;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -14,8 +16,9 @@ use super::Central;
 use super::error::ApiError;
 use super::extract::{Body, IdOf, OptionalBody, Params, line, optional_line};
 use super::guard::Routes;
-use super::seams::{EchoFailure, plain_notice};
+use super::tell::config_changed;
 use crate::auth::scope::Permission;
+use crate::control::EchoError;
 use crate::live::ProbeNow;
 use crate::metrics::query::{AnchorCounts, LaneReport};
 use crate::scope::Scope;
@@ -290,6 +293,11 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
         .and_then(|p| p.status.clone())
         .map(|(_, status)| status)
         .or(row.status);
+    let session = central.registry.session(row.id);
+    let echoed = {
+        let echoed = central.echoed.lock().unwrap_or_else(PoisonError::into_inner);
+        echoed.get(&row.id).copied()
+    };
     let some = |text: String| (!text.is_empty()).then_some(text);
     let mut notices = row.notices;
     if let Some(status) = &status {
@@ -340,11 +348,11 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
             not_after,
             renew_after,
         },
-        echo_ms: central.link.echo_figures(row.id).map(|figures| ProbeEcho {
-            p50: figures.p50_ms,
-            p99: figures.p99_ms,
-            last: figures.last_ms,
-            at: Time(figures.at),
+        echo_ms: session.and_then(|session| session.echo.zip(echoed)).map(|(stats, at)| ProbeEcho {
+            p50: ms(stats.p50),
+            p99: ms(stats.p99),
+            last: ms(stats.last.rtt),
+            at: Time(at),
         }),
         lease: row.lease,
         epoch: row.epoch.to_string(),
@@ -355,6 +363,10 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
         anchors: central.metrics.anchors(row.id, None).into(),
         config_revision: status.map(|status| status.config_revision),
     }
+}
+
+fn ms(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1_000.0
 }
 
 /// Half of a certificate's usual 72 h, for a probe that never said when it renews.
@@ -421,7 +433,7 @@ async fn update_probe(
     let site = central
         .write(move |c| probes::rename(c, &acting, now, id, &name))
         .await?;
-    central.link.tell_site(site, plain_notice()).await;
+    config_changed(&central, site).await?;
     get(&central, scope, id).await
 }
 
@@ -440,15 +452,10 @@ async fn revoke_probe(
         return Err(ApiError::Conflict("this probe is already revoked".into()));
     }
     central
-        .link
-        .revoke(
-            id,
-            reason,
-            scope.who().to_owned(),
-            scope.from_address().to_owned(),
-        )
+        .enroll
+        .revoke(id, &reason, scope.who(), scope.from_address())
         .await
-        .map_err(ApiError::Internal)?;
+        .map_err(|error| ApiError::Internal(error.into()))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -461,16 +468,18 @@ async fn echo_probe(
 ) -> Result<Json<Echo>, ApiError> {
     let row = central.read(move |c| probes::get(c, &scope, id)).await?;
     row.ok_or(ApiError::NotFound)?;
-    let rtt = central.link.echo(id).await.map_err(|failure| match failure {
-        EchoFailure::NotConnected => ApiError::Conflict("this probe is not connected now".into()),
-        EchoFailure::TimedOut => ApiError::Probe(
+    let timings = central.registry.echo(id).await.map_err(|error| match error {
+        EchoError::NotConnected => ApiError::Conflict("this probe is not connected now".into()),
+        EchoError::Late => ApiError::Probe(
             StatusCode::GATEWAY_TIMEOUT,
             "the probe did not answer in time".into(),
         ),
-        EchoFailure::Busy => ApiError::Busy,
+        EchoError::Busy => ApiError::Busy,
     })?;
+    let mut echoed = central.echoed.lock().unwrap_or_else(PoisonError::into_inner);
+    echoed.insert(id, central.now());
     Ok(Json(Echo {
-        rtt_ms: rtt.as_secs_f64() * 1_000.0,
+        rtt_ms: ms(timings.rtt),
     }))
 }
 

@@ -11,7 +11,7 @@ use super::Central;
 use super::error::ApiError;
 use super::extract::{Body, IdOf};
 use super::guard::Routes;
-use super::seams::plain_notice;
+use super::tell::config_changed;
 use crate::auth::scope::Permission;
 use crate::live::{Change, Effects};
 use crate::scope::Scope;
@@ -66,7 +66,7 @@ async fn put_site_config(
             }))
         })
         .await?;
-    central.link.tell_site(id, plain_notice()).await;
+    config_changed(&central, id).await?;
     let config = central.read(move |c| site_config::get(c, &scope, id)).await?;
     config.map(Json).ok_or(ApiError::NotFound)
 }

@@ -13,7 +13,7 @@ use super::customers::{ConfirmDelete, drop_probes};
 use super::error::ApiError;
 use super::extract::{Body, IdOf, Params, line, text};
 use super::guard::Routes;
-use super::seams::plain_notice;
+use super::tell::config_changed;
 use crate::auth::scope::Permission;
 use crate::scope::Scope;
 use crate::store::devices::DeviceFilter;
@@ -179,7 +179,7 @@ async fn update_site(
     central
         .write(move |c| sites::update(c, &acting, now, id, &change))
         .await?;
-    central.link.tell_site(id, plain_notice()).await;
+    config_changed(&central, id).await?;
     row(&central, &scope, id).await.map(Json)
 }
 

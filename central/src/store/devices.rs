@@ -442,7 +442,7 @@ pub fn update(
 }
 
 /// Where the probes are to be told, and what to publish.
-pub type Forgotten = (Vec<(ProbeId, DeviceNo)>, Effects);
+pub type Forgotten = (SiteId, Vec<(ProbeId, DeviceNo)>, Effects);
 
 /// Forgets one: it leaves every list, its probes are told, its open incident ends. Its history stays until it is too old.
 ///
@@ -467,7 +467,7 @@ pub fn forget(
     rules::device_is_forgotten(c, id, now, &mut effects)?;
     effects.push(Change::Device { device: id });
     super::site_config::touch(c, device.site)?;
-    Ok(Ok((sources, effects)))
+    Ok(Ok((device.site, sources, effects)))
 }
 
 /// `sw2` before `sw10`, whatever the case.

@@ -1,0 +1,108 @@
+//! What is too old goes: events, transitions, sent notifications, ended sessions. The audit table stays.
+
+use std::time::Duration;
+
+use farwatch_shared::clock::Timestamp;
+use farwatch_shared::error::Chain;
+use farwatch_shared::sqlite::SqliteError;
+use rusqlite::Connection;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::Central;
+use crate::config::Retention;
+
+/// Between two rounds.
+const EVERY: Duration = Duration::from_secs(600);
+/// Rows of one table in one transaction: live work waits no longer for it than for a large batch.
+const AT_ONCE: i64 = 5_000;
+const DAY_MS: i64 = 86_400_000;
+
+pub(super) async fn run(
+    central: Central,
+    retention: Retention,
+    drain: CancellationToken,
+) -> Result<(), SqliteError> {
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let keep_ms = i64::try_from(retention.events.as_millis()).unwrap_or(i64::MAX);
+    while drain.run_until_cancelled(ticks.tick()).await.is_some() {
+        let now = central.clock.now();
+        loop {
+            match central.store.write(move |c| round(c, now, keep_ms)).await {
+                Ok(true) if !drain.is_cancelled() => {}
+                Ok(_) => break,
+                Err(SqliteError::Stopped) => return Err(SqliteError::Stopped),
+                Err(error) => {
+                    tracing::error!(error = %Chain(&error), "what is too old could not be removed; it is tried again");
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes a part; `true` when there may be more.
+fn round(c: &Connection, now: Timestamp, keep_ms: i64) -> rusqlite::Result<bool> {
+    let old = now.plus_ms(-keep_ms);
+    let mut most = 0;
+    most = most.max(c.execute(
+        "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE at_ms < ?1 LIMIT ?2)",
+        (old, AT_ONCE),
+    )?);
+    // The transition that is still in force stays, however old it is.
+    most = most.max(c.execute(
+        "DELETE FROM device_states WHERE (device_id, from_ms) IN (
+            SELECT s.device_id, s.from_ms FROM device_states s WHERE s.from_ms < ?1
+              AND EXISTS (SELECT 1 FROM device_states n WHERE n.device_id = s.device_id AND n.from_ms > s.from_ms AND n.from_ms <= ?1)
+            LIMIT ?2)",
+        (old, AT_ONCE),
+    )?);
+    most = most.max(c.execute(
+        "DELETE FROM incidents WHERE id IN (SELECT id FROM incidents WHERE resolved_ms < ?1 LIMIT ?2)",
+        (old, AT_ONCE),
+    )?);
+    c.execute("DELETE FROM setup_tokens WHERE expires_ms < ?1", [now])?;
+    c.execute(
+        "DELETE FROM join_tokens WHERE expires_ms < ?1 AND used_ms IS NULL",
+        [now.plus_ms(-30 * DAY_MS)],
+    )?;
+    c.execute(
+        "DELETE FROM sessions WHERE last_seen_ms < ?1",
+        [now.plus_ms(-DAY_MS)],
+    )?;
+    Ok(most >= usize::try_from(AT_ONCE).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Store;
+
+    #[tokio::test]
+    async fn old_events_go_and_the_state_in_force_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Timestamp(1)).unwrap();
+        let left: (i64, i64, i64) = store
+            .write(|c| {
+                c.execute_batch(
+                    "INSERT INTO customers (id, name, created_ms) VALUES (zeroblob(16), 'a', 0);
+                     INSERT INTO sites (id, customer_id, name, created_ms) VALUES (zeroblob(16), zeroblob(16), 's', 0);
+                     INSERT INTO devices (id, customer_id, site_id, record, name, address, state_since_ms, first_seen_ms)
+                        VALUES (zeroblob(16), zeroblob(16), zeroblob(16), '{}', 'd', '192.0.2.1', 0, 0);
+                     INSERT INTO device_states (device_id, from_ms, state) VALUES (zeroblob(16), 10, 5), (zeroblob(16), 20, 0), (zeroblob(16), 200, 5);
+                     INSERT INTO events (customer_id, site_id, at_ms, received_ms, late, kind, severity, text, detail)
+                        VALUES (zeroblob(16), zeroblob(16), 10, 10, 0, 'x', 4, '', '{}'), (zeroblob(16), zeroblob(16), 200, 200, 0, 'x', 4, '', '{}');",
+                )?;
+                round(c, Timestamp(250), 150)?;
+                c.query_row(
+                    "SELECT (SELECT count(*) FROM events), (SELECT min(from_ms) FROM device_states), (SELECT count(*) FROM device_states)",
+                    [],
+                    |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                )
+            })
+            .await
+            .unwrap();
+        assert_eq!(left, (1, 20, 2));
+    }
+}
