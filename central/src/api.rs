@@ -54,10 +54,10 @@ use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::DeviceNo;
 use rusqlite::Connection;
-use tower_http::catch_panic::CatchPanicLayer;
 use tokio_util::sync::CancellationToken;
-use tower_http::compression::CompressionLayer;
 use tower_http::CompressionLevel;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use utoipa::openapi::{InfoBuilder, LicenseBuilder, OpenApi};
 
 use self::error::ApiError;
@@ -265,14 +265,21 @@ pub fn local_router(central: Central) -> (Router, Vec<Declared>) {
 
 fn finish(router: Router<Central>, central: Central) -> Router {
     router
-        .method_not_allowed_fallback(|| async { ApiError::BadRequest("this route has no such method".into()) })
+        .method_not_allowed_fallback(|| async {
+            ApiError::BadRequest("this route has no such method".into())
+        })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(CatchPanicLayer::custom(|_: Box<dyn std::any::Any + Send>| {
-            axum::response::IntoResponse::into_response(ApiError::Internal(anyhow::anyhow!(
-                "a handler panicked"
-            )))
-        }))
-        .layer(from_fn_with_state(limit::Limit::new(&central), limit::slow_down))
+        .layer(CatchPanicLayer::custom(
+            |_: Box<dyn std::any::Any + Send>| {
+                axum::response::IntoResponse::into_response(ApiError::Internal(anyhow::anyhow!(
+                    "a handler panicked"
+                )))
+            },
+        ))
+        .layer(from_fn_with_state(
+            limit::Limit::new(&central),
+            limit::slow_down,
+        ))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(from_fn(headers::secure))
         .with_state(central)
@@ -312,7 +319,9 @@ pub fn document(central: Central) -> OpenApi {
 /// Never: the document is plain data.
 #[must_use]
 pub fn document_text(document: &OpenApi) -> String {
-    let mut text = document.to_pretty_json().expect("the document is plain data");
+    let mut text = document
+        .to_pretty_json()
+        .expect("the document is plain data");
     text.push('\n');
     text
 }

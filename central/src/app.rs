@@ -164,15 +164,23 @@ impl App {
     /// One sentence per cause; nothing keeps running.
     pub async fn start(config: Config, life: &Lifecycle) -> anyhow::Result<Self> {
         let lock = Lock::take(&config.data_dir).with_context(|| {
-            format!("{} is in use by another Central, or not ours", config.data_dir.display())
+            format!(
+                "{} is in use by another Central, or not ours",
+                config.data_dir.display()
+            )
         })?;
         let clock = Clock::system();
         let central = open(&config, clock.clone()).await?;
         let writer = central.store.writer().clone();
         let now = clock.now();
-        let applied = writer.write(move |c| ingest::apply_undecoded(c, now)).await?;
+        let applied = writer
+            .write(move |c| ingest::apply_undecoded(c, now))
+            .await?;
         if applied > 0 {
-            tracing::info!(batches = applied, "batches that an older version could not read were applied");
+            tracing::info!(
+                batches = applied,
+                "batches that an older version could not read were applied"
+            );
         }
         listen::start(&config, &central, life).await?;
         let authority = central.enroll.authority();

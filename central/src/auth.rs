@@ -95,7 +95,9 @@ impl Auth {
             .map_err(|retry_after_s| LoginError::Throttled { retry_after_s })?;
         let name = user_name.to_owned();
         let account = self.store.read(move |c| users::account(c, &name)).await?;
-        let hash = account.as_ref().map(|account| account.password_hash.clone());
+        let hash = account
+            .as_ref()
+            .map(|account| account.password_hash.clone());
         let right = self.hasher.verify(hash, password).await?;
         let Some(Account { user, .. }) = account.filter(|_| right) else {
             self.throttle.failed(user_name, from_address, now);
@@ -121,7 +123,11 @@ impl Auth {
     ) -> Result<NewSession, SqliteError> {
         let session = NewSession::generate();
         let (hash, csrf) = (session.token.hash(), session.csrf_token.clone());
-        let (who, from, now) = (user_name.to_owned(), from_address.to_owned(), self.clock.now());
+        let (who, from, now) = (
+            user_name.to_owned(),
+            from_address.to_owned(),
+            self.clock.now(),
+        );
         self.store
             .write(move |c| {
                 let act = audit::Act {
@@ -161,12 +167,17 @@ impl Auth {
         from_address: &str,
     ) -> Result<Option<(sessions::Session, Scope)>, SqliteError> {
         let (hash, now) = (token.hash(), self.clock.now());
-        let session = self.store.read(move |c| sessions::get(c, now, hash)).await?;
+        let session = self
+            .store
+            .read(move |c| sessions::get(c, now, hash))
+            .await?;
         let Some(session) = session else {
             return Ok(None);
         };
         if now.since(session.last_seen) >= sessions::TOUCH_MS {
-            self.store.write(move |c| sessions::touch(c, now, hash)).await?;
+            self.store
+                .write(move |c| sessions::touch(c, now, hash))
+                .await?;
         }
         let scope = Scope::of_user(
             session.user_name.clone(),
@@ -184,7 +195,10 @@ impl Auth {
     /// The store's own.
     pub async fn is_good(&self, hash: [u8; 32]) -> Result<bool, SqliteError> {
         let now = self.clock.now();
-        let session = self.store.read(move |c| sessions::get(c, now, hash)).await?;
+        let session = self
+            .store
+            .read(move |c| sessions::get(c, now, hash))
+            .await?;
         Ok(session.is_some())
     }
 

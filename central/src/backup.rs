@@ -111,7 +111,10 @@ pub fn create(data_dir: &Path, directory: &Path, now: Timestamp) -> Result<Manif
     }
     let mut files = Vec::new();
     // Samples first: what central.db then names is there, or a probe sends it again within its replay window.
-    for name in days(data_dir)?.into_iter().chain(DATABASES.iter().rev().map(|name| (*name).to_owned())) {
+    for name in days(data_dir)?
+        .into_iter()
+        .chain(DATABASES.iter().rev().map(|name| (*name).to_owned()))
+    {
         let from = data_dir.join(&name);
         if from.exists() {
             copy_database(&from, &directory.join(&name))?;
@@ -146,7 +149,9 @@ pub fn restore(directory: &Path, data_dir: &Path, now: Timestamp) -> Result<Path
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|_| missing())?;
     for file in &manifest.files {
         let relative = Path::new(&file.name);
-        let plain = relative.components().all(|part| matches!(part, std::path::Component::Normal(_)));
+        let plain = relative
+            .components()
+            .all(|part| matches!(part, std::path::Component::Normal(_)));
         if !plain || describe(directory, file.name.clone()).ok() != Some(file.clone()) {
             return Err(BackupError::Damaged {
                 name: file.name.clone(),
@@ -156,9 +161,13 @@ pub fn restore(directory: &Path, data_dir: &Path, now: Timestamp) -> Result<Path
     private_dir(data_dir)?;
     let aside = data_dir.join(format!("before-restore-{}", now.ms()));
     private_dir(&aside)?;
-    let databases = DATABASES
-        .iter()
-        .flat_map(|name| [(*name).to_owned(), format!("{name}-wal"), format!("{name}-shm")]);
+    let databases = DATABASES.iter().flat_map(|name| {
+        [
+            (*name).to_owned(),
+            format!("{name}-wal"),
+            format!("{name}-shm"),
+        ]
+    });
     let parts = [DAYS, CA, crate::vault::KEY_FILE].map(str::to_owned);
     for name in databases.chain(parts) {
         let from = data_dir.join(&name);
@@ -215,12 +224,18 @@ fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
     write_private(to, b"")?;
     let connection = sqlite::open_reader(from)?;
     connection
-        .backup(rusqlite::MAIN_DB, to, None::<fn(rusqlite::backup::Progress)>)
+        .backup(
+            rusqlite::MAIN_DB,
+            to,
+            None::<fn(rusqlite::backup::Progress)>,
+        )
         .map_err(|source| BackupError::Sqlite {
             path: to.to_owned(),
             source,
         })?;
-    std::fs::File::open(to).and_then(|file| file.sync_all()).map_err(io(to))
+    std::fs::File::open(to)
+        .and_then(|file| file.sync_all())
+        .map_err(io(to))
 }
 
 fn copy_private(from: &Path, to: &Path) -> Result<(), BackupError> {
@@ -278,31 +293,61 @@ mod tests {
 
     #[tokio::test]
     async fn a_backup_of_a_running_central_restores_elsewhere_with_its_secrets() {
-        let (home, copy, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (home, copy, other) = (
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+            tempfile::tempdir().unwrap(),
+        );
         let store = Store::open(home.path(), Timestamp(1)).unwrap();
         let vault = Vault::open(home.path()).unwrap();
         std::fs::create_dir(home.path().join("ca")).unwrap();
         std::fs::write(home.path().join("ca/ca.pem"), b"certificate").unwrap();
         std::fs::write(home.path().join("revocations.log"), b"old").unwrap();
         let add = |name: &'static str| {
-            store.write(move |c| c.execute("INSERT INTO customers (id, name, created_ms) VALUES (randomblob(16), ?1, 0)", [name]))
+            store.write(move |c| {
+                c.execute(
+                    "INSERT INTO customers (id, name, created_ms) VALUES (randomblob(16), ?1, 0)",
+                    [name],
+                )
+            })
         };
         add("before").await.unwrap();
         let manifest = create(home.path(), &copy.path().join("b"), Timestamp(2)).unwrap();
         add("after").await.unwrap();
-        assert!(!manifest.files.iter().any(|file| file.name.contains("revocations")));
-        assert!(matches!(create(home.path(), &copy.path().join("b"), Timestamp(3)), Err(BackupError::NotEmpty { .. })));
+        assert!(
+            !manifest
+                .files
+                .iter()
+                .any(|file| file.name.contains("revocations"))
+        );
+        assert!(matches!(
+            create(home.path(), &copy.path().join("b"), Timestamp(3)),
+            Err(BackupError::NotEmpty { .. })
+        ));
 
         std::fs::write(other.path().join("revocations.log"), b"newer").unwrap();
         std::fs::write(other.path().join("central.db"), b"something else").unwrap();
         let aside = restore(&copy.path().join("b"), other.path(), Timestamp(4)).unwrap();
-        assert_eq!(std::fs::read(aside.join("central.db")).unwrap(), b"something else");
-        assert_eq!(std::fs::read(other.path().join("revocations.log")).unwrap(), b"newer");
-        assert_eq!(std::fs::read(other.path().join("ca/ca.pem")).unwrap(), b"certificate");
+        assert_eq!(
+            std::fs::read(aside.join("central.db")).unwrap(),
+            b"something else"
+        );
+        assert_eq!(
+            std::fs::read(other.path().join("revocations.log")).unwrap(),
+            b"newer"
+        );
+        assert_eq!(
+            std::fs::read(other.path().join("ca/ca.pem")).unwrap(),
+            b"certificate"
+        );
         assert_eq!(Vault::open(other.path()).unwrap().key_id(), vault.key_id());
         let restored = Store::open(other.path(), Timestamp(5)).unwrap();
         let names: Vec<String> = restored
-            .read(|c| c.prepare("SELECT name FROM customers")?.query_map([], |row| row.get(0))?.collect())
+            .read(|c| {
+                c.prepare("SELECT name FROM customers")?
+                    .query_map([], |row| row.get(0))?
+                    .collect()
+            })
             .await
             .unwrap();
         assert_eq!(names, ["before"]);
@@ -312,14 +357,38 @@ mod tests {
     fn a_damaged_or_hostile_backup_changes_nothing() {
         let (copy, home) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         std::fs::write(home.path().join("central.db"), b"mine").unwrap();
-        assert!(matches!(restore(copy.path(), home.path(), Timestamp(1)), Err(BackupError::NoManifest { .. })));
+        assert!(matches!(
+            restore(copy.path(), home.path(), Timestamp(1)),
+            Err(BackupError::NoManifest { .. })
+        ));
         for (name, bytes) in [("central.db", 3), ("../escape", 4)] {
             std::fs::write(copy.path().join("central.db"), b"data").unwrap();
-            let file = BackupFile { name: name.to_owned(), bytes, sha256: HEXLOWER.encode(&Sha256::digest(b"data")) };
-            let manifest = Manifest { version: "0".into(), created_at: Time(Timestamp(0)), files: vec![file] };
-            std::fs::write(copy.path().join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
-            assert!(matches!(restore(copy.path(), home.path(), Timestamp(1)), Err(BackupError::Damaged { .. })), "{name}");
-            assert_eq!(std::fs::read(home.path().join("central.db")).unwrap(), b"mine");
+            let file = BackupFile {
+                name: name.to_owned(),
+                bytes,
+                sha256: HEXLOWER.encode(&Sha256::digest(b"data")),
+            };
+            let manifest = Manifest {
+                version: "0".into(),
+                created_at: Time(Timestamp(0)),
+                files: vec![file],
+            };
+            std::fs::write(
+                copy.path().join(MANIFEST),
+                serde_json::to_vec(&manifest).unwrap(),
+            )
+            .unwrap();
+            assert!(
+                matches!(
+                    restore(copy.path(), home.path(), Timestamp(1)),
+                    Err(BackupError::Damaged { .. })
+                ),
+                "{name}"
+            );
+            assert_eq!(
+                std::fs::read(home.path().join("central.db")).unwrap(),
+                b"mine"
+            );
         }
     }
 }

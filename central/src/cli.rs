@@ -228,11 +228,13 @@ async fn answer(ask: &Ask, command: Command) -> anyhow::Result<(&'static str, Va
         Command::SetupLink => ("link", ask.post("/local/setup-link", &json!({})).await?),
         Command::User(User::Reset { name }) => (
             "link",
-            ask.post("/local/setup-link", &json!({ "user_name": name })).await?,
+            ask.post("/local/setup-link", &json!({ "user_name": name }))
+                .await?,
         ),
         Command::Customer(Customer::Add { name }) => (
             "made",
-            ask.post("/api/v1/customers", &json!({ "name": name })).await?,
+            ask.post("/api/v1/customers", &json!({ "name": name }))
+                .await?,
         ),
         Command::Customer(Customer::List) => ("customers", ask.all("/api/v1/customers").await?),
         Command::Site(Site::Add {
@@ -252,18 +254,24 @@ async fn answer(ask: &Ask, command: Command) -> anyhow::Result<(&'static str, Va
         }
         Command::Site(Site::Configure(configure)) => ("configured", configure.apply(ask).await?),
         Command::Token(Token::Create { site, valid, name }) => {
-            let body = json!({ "site_id": site, "probe_name": name, "valid_for_s": valid.as_secs() });
+            let body =
+                json!({ "site_id": site, "probe_name": name, "valid_for_s": valid.as_secs() });
             ("token", ask.post("/api/v1/join-tokens", &body).await?)
         }
         Command::Probe(Probe::List) => ("probes", ask.all("/api/v1/probes").await?),
         Command::Probe(Probe::Revoke { id, reason }) => {
             let path = format!("/api/v1/probes/{}", ask::word(&id));
-            ask.send("DELETE", &path, Some(&json!({ "reason": reason }))).await?;
+            ask.send("DELETE", &path, Some(&json!({ "reason": reason })))
+                .await?;
             ("revoked", json!({ "id": id }))
         }
         Command::Backup { directory } => {
             let directory = std::path::absolute(directory)?;
-            ("backup", ask.post("/local/backup", &json!({ "directory": directory })).await?)
+            (
+                "backup",
+                ask.post("/local/backup", &json!({ "directory": directory }))
+                    .await?,
+            )
         }
         Command::Audit(Audit::Verify) => ("audit", ask.get("/local/audit-verify").await?),
         Command::Summary => ("summary", ask.get("/local/summary").await?),

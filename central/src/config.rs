@@ -107,7 +107,8 @@ impl Retention {
     /// For the metrics store, in whole days.
     #[must_use]
     pub fn metrics(&self) -> metrics::Settings {
-        let days = |time: Duration| u32::try_from(time.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
+        let days =
+            |time: Duration| u32::try_from(time.as_secs() / DAY.as_secs()).unwrap_or(u32::MAX);
         metrics::Settings {
             raw_days: days(self.raw),
             five_minutes_days: days(self.five_minutes),
@@ -171,7 +172,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names the key.
     pub fn load(overrides: &Overrides) -> Result<Self, ConfigError> {
-        let path = overrides.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH));
+        let path = overrides
+            .config
+            .as_deref()
+            .unwrap_or_else(|| Path::new(DEFAULT_PATH));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error)
@@ -227,7 +231,10 @@ impl Config {
     #[must_use]
     pub fn https_names(&self) -> Vec<String> {
         let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), host_name()];
-        let hosts = self.public_addresses.iter().filter_map(|address| address.rsplit_once(':'));
+        let hosts = self
+            .public_addresses
+            .iter()
+            .filter_map(|address| address.rsplit_once(':'));
         names.extend(hosts.map(|(host, _)| host.trim_matches(['[', ']']).to_owned()));
         names.extend(
             self.listen_https
@@ -243,16 +250,29 @@ impl Config {
 
 impl Raw {
     fn check(self) -> Result<Config, ConfigError> {
-        let listen_probes = address("listen_probes", self.listen_probes.as_deref().unwrap_or("[::]:4433"))?
-            .ok_or_else(|| value("listen_probes", "cannot be off: probes would have nowhere to go"))?;
-        let listen_https = address("listen_https", self.listen_https.as_deref().unwrap_or("[::]:8443"))?;
+        let listen_probes = address(
+            "listen_probes",
+            self.listen_probes.as_deref().unwrap_or("[::]:4433"),
+        )?
+        .ok_or_else(|| {
+            value(
+                "listen_probes",
+                "cannot be off: probes would have nowhere to go",
+            )
+        })?;
+        let listen_https = address(
+            "listen_https",
+            self.listen_https.as_deref().unwrap_or("[::]:8443"),
+        )?;
         let listen_http = address("listen_http", self.listen_http.as_deref().unwrap_or("off"))?;
         if let Some(http) = listen_http
             && !http.ip().is_loopback()
         {
             return Err(value(
                 "listen_http",
-                format!("{http} is not a loopback address: plain HTTP is only for this machine, use listen_https"),
+                format!(
+                    "{http} is not a loopback address: plain HTTP is only for this machine, use listen_https"
+                ),
             ));
         }
         let https = match (self.https.certificate_file, self.https.key_file) {
@@ -277,11 +297,14 @@ impl Raw {
         }
         for address in &public_addresses {
             let good = address.len() <= 255
-                && address
-                    .rsplit_once(':')
-                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
+                && address.rsplit_once(':').is_some_and(|(host, port)| {
+                    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+                });
             if !good {
-                return Err(value("public_addresses", format!("{address:?} is not host:port")));
+                return Err(value(
+                    "public_addresses",
+                    format!("{address:?} is not host:port"),
+                ));
             }
         }
         for (key, time) in [
@@ -295,13 +318,17 @@ impl Raw {
             }
         }
         Ok(Config {
-            data_dir: self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/farwatch-central")),
+            data_dir: self
+                .data_dir
+                .unwrap_or_else(|| PathBuf::from("/var/lib/farwatch-central")),
             listen_probes,
             public_addresses,
             listen_https,
             listen_http,
             https,
-            programs_dir: self.programs_dir.unwrap_or_else(|| PathBuf::from("/usr/local/lib/farwatch")),
+            programs_dir: self
+                .programs_dir
+                .unwrap_or_else(|| PathBuf::from("/usr/local/lib/farwatch")),
             shutdown_grace: self.shutdown_grace.unwrap_or(Duration::from_secs(10)),
             retention: self.retention,
             log: self.log,
@@ -314,9 +341,12 @@ fn address(key: &'static str, text: &str) -> Result<Option<SocketAddr>, ConfigEr
     if text == "off" {
         return Ok(None);
     }
-    text.parse()
-        .map(Some)
-        .map_err(|_| value(key, format!("{text:?} is not an address: write 127.0.0.1:8080, [::]:8443 or off")))
+    text.parse().map(Some).map_err(|_| {
+        value(
+            key,
+            format!("{text:?} is not an address: write 127.0.0.1:8080, [::]:8443 or off"),
+        )
+    })
 }
 
 /// This machine's name.
@@ -347,7 +377,9 @@ mod tests {
         assert!(load("listen_http = \"127.0.0.1:8080\"").is_ok());
         assert!(load("listen_http = \"[::1]:8080\"").is_ok());
         for address in ["0.0.0.0:8080", "[::]:8080", "192.0.2.7:80", "nonsense"] {
-            let error = load(&format!("listen_http = {address:?}")).unwrap_err().to_string();
+            let error = load(&format!("listen_http = {address:?}"))
+                .unwrap_err()
+                .to_string();
             assert!(error.starts_with("listen_http: "), "{error}");
         }
     }
@@ -365,7 +397,11 @@ mod tests {
         let example = include_str!("../../examples/central.toml");
         let uncommented: String = example
             .lines()
-            .map(|line| line.strip_prefix('#').filter(|rest| rest.contains(" = ") && !rest.starts_with(' ')).unwrap_or(line))
+            .map(|line| {
+                line.strip_prefix('#')
+                    .filter(|rest| rest.contains(" = ") && !rest.starts_with(' '))
+                    .unwrap_or(line)
+            })
             .map(|line| format!("{line}\n"))
             .collect();
         let (shown, defaults) = (load(&uncommented).unwrap(), load("").unwrap());
@@ -376,7 +412,13 @@ mod tests {
         assert_eq!(shown.programs_dir, defaults.programs_dir);
         assert_eq!(shown.shutdown_grace, defaults.shutdown_grace);
         assert_eq!(shown.retention.metrics(), defaults.retention.metrics());
-        assert_eq!((shown.log.filter, shown.log.format), (defaults.log.filter, defaults.log.format));
-        assert!(shown.listen_http.is_some() && shown.https.is_some(), "what has no default is shown too");
+        assert_eq!(
+            (shown.log.filter, shown.log.format),
+            (defaults.log.filter, defaults.log.format)
+        );
+        assert!(
+            shown.listen_http.is_some() && shown.https.is_some(),
+            "what has no default is shown too"
+        );
     }
 }

@@ -22,7 +22,9 @@ The API answers at <code>/api/v1</code>.</p></html>";
 /// A file of the console; any other page's path gets `index.html`, which finds its own way.
 pub async fn serve(method: Method, uri: Uri) -> Response {
     let path = uri.path();
-    let own = path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("/api"));
+    let own = path
+        .get(..4)
+        .is_some_and(|start| start.eq_ignore_ascii_case("/api"));
     if own || !is_plain(path) {
         return ApiError::NotFound.into_response();
     }
@@ -34,7 +36,11 @@ pub async fn serve(method: Method, uri: Uri) -> Response {
         return send(name, file);
     }
     // What has an extension is a file that is not there, not a page.
-    if name.rsplit('/').next().is_some_and(|last| last.contains('.')) {
+    if name
+        .rsplit('/')
+        .next()
+        .is_some_and(|last| last.contains('.'))
+    {
         return ApiError::NotFound.into_response();
     }
     match Files::get("index.html") {
@@ -51,9 +57,9 @@ fn is_plain(path: &str) -> bool {
                 !part.is_empty()
                     && part != "."
                     && part != ".."
-                    && part
-                        .chars()
-                        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '$' | '@'))
+                    && part.chars().all(|c| {
+                        c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~' | '$' | '@')
+                    })
             })
         })
 }
@@ -117,11 +123,25 @@ mod tests {
 
     #[tokio::test]
     async fn pages_get_the_index_and_odd_paths_get_nothing() {
-        for path in ["/", "/devices", "/sites/0192f0c1-0000-7000-8000-000000000000", "/setup"] {
+        for path in [
+            "/",
+            "/devices",
+            "/sites/0192f0c1-0000-7000-8000-000000000000",
+            "/setup",
+        ] {
             assert_eq!(status(path).await, StatusCode::OK, "{path}");
         }
         for path in [
-            "/api", "/api/v1/nothing", "/API/v1/setup", "/setup//", "//setup", "/setup;x", "/setup%2f", "/a/../b", "/nothing.js", "/assets/x.css",
+            "/api",
+            "/api/v1/nothing",
+            "/API/v1/setup",
+            "/setup//",
+            "//setup",
+            "/setup;x",
+            "/setup%2f",
+            "/a/../b",
+            "/nothing.js",
+            "/assets/x.css",
         ] {
             assert_eq!(status(path).await, StatusCode::NOT_FOUND, "{path}");
         }

@@ -83,11 +83,12 @@ impl Store {
         let free = (0..READERS)
             .map(|_| sqlite::open_reader(&path))
             .collect::<Result<Vec<_>, _>>()?;
-        let writer =
-            Writer::start(connection, &path, "central.db").map_err(|error| SqliteError::Sqlite {
+        let writer = Writer::start(connection, &path, "central.db").map_err(|error| {
+            SqliteError::Sqlite {
                 path: path.clone(),
                 source: rusqlite::Error::ToSqlConversionFailure(Box::new(error)),
-            })?;
+            }
+        })?;
         Ok(Self {
             writer,
             readers: Arc::new(Readers {

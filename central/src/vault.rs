@@ -34,7 +34,9 @@ pub enum VaultError {
         source: std::io::Error,
     },
     /// Others may read it.
-    #[error("{path} can be read by others (mode {mode:o}): chmod 600 it, and replace the SNMP credentials if somebody may have")]
+    #[error(
+        "{path} can be read by others (mode {mode:o}): chmod 600 it, and replace the SNMP credentials if somebody may have"
+    )]
     Mode {
         /// Which file.
         path: PathBuf,
@@ -235,7 +237,9 @@ impl Vault {
 }
 
 fn associated(place: Place) -> Vec<u8> {
-    let owner = place.customer.map_or([0; 16], |customer| *customer.as_bytes());
+    let owner = place
+        .customer
+        .map_or([0; 16], |customer| *customer.as_bytes());
     [
         b"farwatch sealed 1\0".as_slice(),
         &owner,
@@ -311,6 +315,9 @@ mod tests {
     fn the_vault_does_not_print_its_key() {
         let vault = Vault::from_key([0x41; 32]);
         let shown = format!("{vault:?}");
-        assert!(!shown.contains("4141") && !shown.contains("AAAA") && !shown.contains("65, 65"), "{shown}");
+        assert!(
+            !shown.contains("4141") && !shown.contains("AAAA") && !shown.contains("65, 65"),
+            "{shown}"
+        );
     }
 }

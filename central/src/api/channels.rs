@@ -17,15 +17,22 @@ use crate::auth::scope::Permission;
 use crate::incident::notify::Notification;
 use crate::scope::Scope;
 use crate::store::channels::{
-    self, Channel, ChannelKind, ChannelSettings, Draft, EmailSettings, SecretChange, WebhookSettings,
+    self, Channel, ChannelKind, ChannelSettings, Draft, EmailSettings, SecretChange,
+    WebhookSettings,
 };
 use crate::store::page::{Page, PageQuery};
 use crate::store::value::{Change, Id, words};
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
-        .add(Permission::Administer, routes!(list_channels, create_channel))
-        .add(Permission::Administer, routes!(update_channel, delete_channel))
+        .add(
+            Permission::Administer,
+            routes!(list_channels, create_channel),
+        )
+        .add(
+            Permission::Administer,
+            routes!(update_channel, delete_channel),
+        )
         .add(Permission::Administer, routes!(test_channel))
 }
 
@@ -113,16 +120,24 @@ fn check_email(email: &EmailSettings) -> Result<(), ApiError> {
     let is_host = |host: &str| {
         !host.is_empty()
             && host.len() <= 253
-            && host.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'))
+            && host
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'))
     };
     if !is_host(&email.host) {
-        return Err(ApiError::field("settings.host", "write a host's name or address"));
+        return Err(ApiError::field(
+            "settings.host",
+            "write a host's name or address",
+        ));
     }
     if email.port == 0 {
         return Err(ApiError::field("settings.port", "usually 587, 465 or 25"));
     }
     if email.user_name.chars().any(char::is_control) {
-        return Err(ApiError::field("settings.user_name", "must not have control characters"));
+        return Err(ApiError::field(
+            "settings.user_name",
+            "must not have control characters",
+        ));
     }
     let is_mailbox = |text: &str| text.parse::<lettre::message::Mailbox>().is_ok();
     if !is_mailbox(&email.from) {
@@ -145,27 +160,46 @@ fn check_webhook(webhook: &WebhookSettings) -> Result<(), ApiError> {
         None => return Err(ApiError::field("settings.url", "write an https URL")),
     };
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(ApiError::field("settings.url", "put the password into the secret, not the URL"));
+        return Err(ApiError::field(
+            "settings.url",
+            "put the password into the secret, not the URL",
+        ));
     }
     match url.scheme() {
         "https" => {}
         "http" if local => {}
-        _ => return Err(ApiError::field("settings.url", "only https (http only to this machine)")),
+        _ => {
+            return Err(ApiError::field(
+                "settings.url",
+                "only https (http only to this machine)",
+            ));
+        }
     }
-    let metadata = match url.host_str().unwrap_or_default().trim_matches(['[', ']']).parse() {
+    let metadata = match url
+        .host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .parse()
+    {
         Ok(std::net::IpAddr::V4(v4)) => v4.is_link_local() || v4.is_unspecified(),
         Ok(std::net::IpAddr::V6(v6)) => v6.is_unicast_link_local() || v6.is_unspecified(),
         Err(_) => false,
     };
     if metadata {
-        return Err(ApiError::field("settings.url", "link-local addresses are not called"));
+        return Err(ApiError::field(
+            "settings.url",
+            "link-local addresses are not called",
+        ));
     }
     Ok(())
 }
 
 fn check_secret(secret: &str) -> Result<(), ApiError> {
     if secret.len() > 4_096 || secret.chars().any(char::is_control) {
-        return Err(ApiError::field("secret", "at most 4,096 bytes, no control characters"));
+        return Err(ApiError::field(
+            "secret",
+            "at most 4,096 bytes, no control characters",
+        ));
     }
     Ok(())
 }
@@ -228,7 +262,9 @@ async fn update_channel(
     let settings = body.settings.unwrap_or(before.settings);
     check(body.kind.unwrap_or_else(|| settings.kind()), &settings)?;
     let draft = Draft {
-        name: body.name.map_or(Ok(before.name), |name| line("name", &name, 128))?,
+        name: body
+            .name
+            .map_or(Ok(before.name), |name| line("name", &name, 128))?,
         customer: match body.customer_id {
             Change::Keep => before.customer_id,
             Change::Set(customer) => customer,
@@ -305,8 +341,17 @@ mod tests {
 
     #[test]
     fn a_webhook_goes_out_over_https_and_not_to_the_machine_room() {
-        let check = |url: &str| check_webhook(&WebhookSettings { url: url.to_owned() }).is_ok();
-        for url in ["https://hooks.example/x", "http://127.0.0.1:9000/hook", "https://192.0.2.7/"] {
+        let check = |url: &str| {
+            check_webhook(&WebhookSettings {
+                url: url.to_owned(),
+            })
+            .is_ok()
+        };
+        for url in [
+            "https://hooks.example/x",
+            "http://127.0.0.1:9000/hook",
+            "https://192.0.2.7/",
+        ] {
             assert!(check(url), "{url}");
         }
         for url in [

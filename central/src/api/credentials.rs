@@ -27,7 +27,10 @@ pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .add(Permission::See, routes!(list_credentials))
         .add(Permission::Install, routes!(create_credential))
-        .add(Permission::Install, routes!(update_credential, delete_credential))
+        .add(
+            Permission::Install,
+            routes!(update_credential, delete_credential),
+        )
 }
 
 /// A new credential. v1 and v2c have a community; v3 has the rest.
@@ -141,7 +144,9 @@ async fn list_credentials(
 }
 
 async fn get(central: &Central, scope: Scope, id: CredentialId) -> Result<Credential, ApiError> {
-    let found = central.read(move |c| credentials::get(c, &scope, id)).await?;
+    let found = central
+        .read(move |c| credentials::get(c, &scope, id))
+        .await?;
     found.ok_or(ApiError::NotFound)
 }
 
@@ -155,7 +160,10 @@ async fn create_credential(
     let draft = Draft {
         name: line("name", &body.name, 128)?,
         kind: body.kind,
-        user_name: body.user_name.map(|name| line("user_name", &name, 32)).transpose()?,
+        user_name: body
+            .user_name
+            .map(|name| line("user_name", &name, 32))
+            .transpose()?,
         security_level: body.security_level,
         auth_protocol: body.auth_protocol,
         priv_protocol: body.priv_protocol,
@@ -166,12 +174,17 @@ async fn create_credential(
         secrets: {
             let mut secrets = Secrets::default();
             secrets.community = secret("community", body.community)?.unwrap_or_default();
-            secrets.auth_password = secret("auth_password", body.auth_password)?.unwrap_or_default();
-            secrets.priv_password = secret("priv_password", body.priv_password)?.unwrap_or_default();
+            secrets.auth_password =
+                secret("auth_password", body.auth_password)?.unwrap_or_default();
+            secrets.priv_password =
+                secret("priv_password", body.priv_password)?.unwrap_or_default();
             secrets
         },
     };
-    let (customer, site) = (CustomerId::from(body.customer_id), body.site_id.map(SiteId::from));
+    let (customer, site) = (
+        CustomerId::from(body.customer_id),
+        body.site_id.map(SiteId::from),
+    );
     let (now, acting, vault) = (central.now(), scope.clone(), central.vault.clone());
     let id = central
         .write(move |c| credentials::create(c, &acting, &vault, now, customer, site, draft))
@@ -188,7 +201,10 @@ async fn update_credential(
     Body(body): Body<UpdateCredential>,
 ) -> Result<Json<Credential>, ApiError> {
     let name = body.name.map(|name| line("name", &name, 128)).transpose()?;
-    let user_name = body.user_name.map(|name| line("user_name", &name, 32)).transpose()?;
+    let user_name = body
+        .user_name
+        .map(|name| line("user_name", &name, 32))
+        .transpose()?;
     let context_name = match body.context_name {
         Change::Set(Some(name)) => Change::Set(Some(optional_line("context_name", &name, 255)?)),
         other => other,

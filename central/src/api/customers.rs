@@ -25,7 +25,10 @@ pub(super) fn routes(routes: Routes) -> Routes {
         .add(Permission::See, routes!(list_customers))
         .add(Permission::Administer, routes!(create_customer))
         .add(Permission::See, routes!(get_customer))
-        .add(Permission::Administer, routes!(update_customer, delete_customer))
+        .add(
+            Permission::Administer,
+            routes!(update_customer, delete_customer),
+        )
 }
 
 /// A new customer.
@@ -67,7 +70,9 @@ async fn list_customers(
     Params(page): Params<PageQuery>,
 ) -> Result<Json<Page<CustomerRow>>, ApiError> {
     let rows = central
-        .fleet(&scope, DeviceFilter::default(), |c, scope, fleet| fleet.customers(c, scope))
+        .fleet(&scope, DeviceFilter::default(), |c, scope, fleet| {
+            fleet.customers(c, scope)
+        })
         .await?;
     Ok(Json(Page::of_sorted(rows, &page, |row| {
         (row.state.0.code(), row.name.to_lowercase(), row.id)
@@ -122,7 +127,10 @@ async fn update_customer(
     Body(body): Body<UpdateCustomer>,
 ) -> Result<Json<CustomerRow>, ApiError> {
     let name = body.name.map(|name| line("name", &name, 200)).transpose()?;
-    let note = body.note.map(|note| text("note", &note, 10_000)).transpose()?;
+    let note = body
+        .note
+        .map(|note| text("note", &note, 10_000))
+        .transpose()?;
     let (now, acting) = (central.now(), scope.clone());
     central
         .write(move |c| customers::update(c, &acting, now, id, name.as_deref(), note.as_deref()))
@@ -150,7 +158,9 @@ async fn delete_customer(
 /// Their rows are gone: their sessions end, and their samples go.
 pub(super) async fn drop_probes(central: &Central, probes: Vec<ProbeId>) -> Result<(), ApiError> {
     for probe in &probes {
-        central.registry.cut(*probe, "this probe's site was deleted");
+        central
+            .registry
+            .cut(*probe, "this probe's site was deleted");
     }
     if !probes.is_empty() {
         central.metrics.delete_probe_data(probes).await?;

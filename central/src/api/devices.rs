@@ -96,7 +96,9 @@ pub(super) fn newest(central: &Central, sources: &[(ProbeId, DeviceNo)]) -> Newe
             newest.loss_ratio = Some(loss.value);
             newest.at = Some(loss.at);
             // Without an answer to the newest ping there is no round-trip time now.
-            newest.rtt_ms = last("rtt").filter(|rtt| rtt.at >= loss.at).map(|rtt| rtt.value);
+            newest.rtt_ms = last("rtt")
+                .filter(|rtt| rtt.at >= loss.at)
+                .map(|rtt| rtt.value);
         }
         let polled = last("sysUpTime").map(|value| value.at);
         newest.at = newest.at.max(polled);
@@ -118,9 +120,9 @@ fn sort_key(sort: DeviceSort, device: &Listed, newest: &Newest) -> SortKey {
                 clippy::cast_sign_loss,
                 reason = "microseconds of a round trip, clamped"
             )]
-            let slowest = newest
-                .rtt_ms
-                .map_or(u64::MAX, |ms| u64::MAX / 2 - (ms.clamp(0.0, 1e9) * 1_000.0) as u64);
+            let slowest = newest.rtt_ms.map_or(u64::MAX, |ms| {
+                u64::MAX / 2 - (ms.clamp(0.0, 1e9) * 1_000.0) as u64
+            });
             (slowest, natural_key(&device.name), id)
         }
         DeviceSort::Address => {
@@ -331,7 +333,12 @@ struct Read {
 }
 
 async fn get(central: &Central, scope: &Scope, id: DeviceId) -> Result<Json<Device>, ApiError> {
-    let (app, scope, heard, now) = (central.clone(), scope.clone(), central.heard(), central.now());
+    let (app, scope, heard, now) = (
+        central.clone(),
+        scope.clone(),
+        central.heard(),
+        central.now(),
+    );
     let read = central
         .read(move |c| {
             let Some(whole) = devices::get(c, &scope, id)? else {
@@ -391,7 +398,9 @@ fn put_together(central: &Central, read: Read) -> Device {
             .seen
             .iter()
             .find(|(known, ..)| known == address)
-            .map_or((String::new(), String::new()), |(_, icmp, snmp)| (icmp.clone(), snmp.clone()))
+            .map_or((String::new(), String::new()), |(_, icmp, snmp)| {
+                (icmp.clone(), snmp.clone())
+            })
     };
     let mut all = record.addresses.clone();
     if !all.iter().any(|(address, _)| *address == record.address) && !record.address.is_empty() {
@@ -464,7 +473,10 @@ fn calendar_day(day: &strips::CalendarDay) -> DeviceDay {
     let text = Timestamp(day.day * 86_400_000).to_string();
     DeviceDay {
         day: text.chars().take(10).collect(),
-        state: StateWord(day.worst.unwrap_or(farwatch_shared::model::DeviceState::Unknown)),
+        state: StateWord(
+            day.worst
+                .unwrap_or(farwatch_shared::model::DeviceState::Unknown),
+        ),
         availability: strips::ratio(day.available_ms, day.known_ms),
     }
 }
@@ -512,7 +524,10 @@ async fn update_device(
             Change::Set(Some(name)) if name.trim().is_empty() => Some(None),
             Change::Set(Some(name)) => Some(Some(line("display_name", &name, 200)?)),
         },
-        note: body.note.map(|note| text("note", &note, 10_000)).transpose()?,
+        note: body
+            .note
+            .map(|note| text("note", &note, 10_000))
+            .transpose()?,
         muted_until: match body.muted_until {
             Change::Keep => None,
             Change::Set(until) => Some(until.map(|Time(at)| at).filter(|at| *at > now)),
@@ -570,7 +585,11 @@ async fn add_device(
         .trim()
         .parse()
         .map_err(|_| ApiError::field("address", "write an IP address: 192.0.2.7"))?;
-    let (now, site, port) = (central.now(), SiteId::from(body.site_id), body.snmp_port.unwrap_or(0));
+    let (now, site, port) = (
+        central.now(),
+        SiteId::from(body.site_id),
+        body.snmp_port.unwrap_or(0),
+    );
     central
         .write(move |c| addresses::add(c, &scope, now, site, address, port))
         .await?;

@@ -181,7 +181,9 @@ async fn start_discovery(
     let mut notice = tell::notice(&central, id).await?;
     notice.discover_now = true;
     if central.registry.notify_site(id, &notice) == 0 {
-        return Err(ApiError::Conflict("no probe of this site is connected now".into()));
+        return Err(ApiError::Conflict(
+            "no probe of this site is connected now".into(),
+        ));
     }
     Ok((StatusCode::ACCEPTED, Json(Accepted {})))
 }

@@ -120,7 +120,9 @@ impl ApiError {
             }
             Self::Busy => "too much at once: try again in a moment".into(),
             Self::Full => "Central's disk is full: nothing was changed".into(),
-            Self::Internal(_) => "something went wrong here; the log has it under this instance".into(),
+            Self::Internal(_) => {
+                "something went wrong here; the log has it under this instance".into()
+            }
         }
     }
 }
@@ -210,7 +212,9 @@ mod tests {
         let error = anyhow::anyhow!("no such table: users at /var/lib/x/central.db");
         let response = ApiError::Internal(error).into_response();
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
-        let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let body = axum::body::to_bytes(response.into_body(), 10_000)
+            .await
+            .unwrap();
         let text = String::from_utf8(body.to_vec()).unwrap();
         assert!(!text.contains("users") && !text.contains("/var"), "{text}");
         assert!(text.contains("urn:uuid:"), "{text}");

@@ -64,7 +64,10 @@ impl Routes {
                 });
             }
         }
-        let guarded = methods.layer(from_fn_with_state((self.central.clone(), permission), guard));
+        let guarded = methods.layer(from_fn_with_state(
+            (self.central.clone(), permission),
+            guard,
+        ));
         self.router = self.router.routes((schemas, paths, guarded));
         self
     }
@@ -101,11 +104,9 @@ async fn guard(
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    let via = request
-        .extensions()
-        .get::<Via>()
-        .cloned()
-        .ok_or_else(|| ApiError::Internal(anyhow::anyhow!("a listener did not say how it was reached")))?;
+    let via = request.extensions().get::<Via>().cloned().ok_or_else(|| {
+        ApiError::Internal(anyhow::anyhow!("a listener did not say how it was reached"))
+    })?;
     if via.transport == Transport::Local {
         request.extensions_mut().insert(Auth::local_root(&via.peer));
         return Ok(next.run(request).await);
@@ -122,9 +123,14 @@ async fn guard(
             ));
         }
     }
-    let safe = matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    let safe = matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
     if !safe && !is_same_origin(request.headers(), via.transport) {
-        return Err(ApiError::Forbidden("this request comes from another site's page".into()));
+        return Err(ApiError::Forbidden(
+            "this request comes from another site's page".into(),
+        ));
     }
     if permission == Permission::Public {
         return Ok(next.run(request).await);
@@ -152,6 +158,8 @@ async fn guard(
         ));
     }
     request.extensions_mut().insert(scope);
-    request.extensions_mut().insert(SessionHash(session.token_hash));
+    request
+        .extensions_mut()
+        .insert(SessionHash(session.token_hash));
     Ok(next.run(request).await)
 }

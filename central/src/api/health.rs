@@ -45,7 +45,9 @@ async fn get_own_metrics(
             scope.may(Permission::Administer) && scope.customer().is_none()
         });
         if !allowed {
-            return Err(ApiError::Unauthorized("sign in as an admin, or ask from this machine"));
+            return Err(ApiError::Unauthorized(
+                "sign in as an admin, or ask from this machine",
+            ));
         }
     }
     let text = figures(&central).await?;
@@ -77,25 +79,93 @@ async fn figures(central: &Central) -> Result<String, ApiError> {
     let mut text = String::with_capacity(2_048);
     let mut put = |name: &str, kind: &str, help: &str, value: f64| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "# HELP farwatch_{name} {help}\n# TYPE farwatch_{name} {kind}\nfarwatch_{name} {value}");
+        let _ = writeln!(
+            text,
+            "# HELP farwatch_{name} {help}\n# TYPE farwatch_{name} {kind}\nfarwatch_{name} {value}"
+        );
     };
     #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
     let f = |n: i64| n as f64;
     #[expect(clippy::cast_precision_loss, reason = "Prometheus knows only floats")]
     let u = |n: u64| n as f64;
     put("customers", "gauge", "Customers.", f(customers));
-    put("devices", "gauge", "Devices that are not forgotten.", f(devices));
-    put("incidents_open", "gauge", "Incidents that are not over.", f(incidents));
-    put("notifications_pending", "gauge", "Notifications not yet sent.", f(pending));
-    put("probes", "gauge", "Probes that are not revoked.", u(probes.len() as u64));
-    put("probes_reporting", "gauge", "Probes heard within the last minute.", u(reporting as u64));
-    put("probes_connected", "gauge", "Probes with a session.", u(central.registry.sessions().len() as u64));
-    put("samples_total", "counter", "Samples that are here.", u(summary.samples));
-    put("batches_total", "counter", "Batches committed.", u(summary.batches));
-    put("batches_undecoded", "gauge", "Batches whose layout has not come.", u(summary.undecoded));
-    put("batches_quarantined_total", "counter", "Batches set aside.", u(summary.quarantined));
-    put("anchors_checked_total", "counter", "Pairs of anchors compared.", u(summary.anchors.checked));
-    put("anchors_mismatched_total", "counter", "Pairs of anchors that did not agree.", u(summary.anchors.mismatched));
-    put("samples_per_second", "gauge", "Samples committed a second, over the last minute.", central.metrics.samples_per_s());
+    put(
+        "devices",
+        "gauge",
+        "Devices that are not forgotten.",
+        f(devices),
+    );
+    put(
+        "incidents_open",
+        "gauge",
+        "Incidents that are not over.",
+        f(incidents),
+    );
+    put(
+        "notifications_pending",
+        "gauge",
+        "Notifications not yet sent.",
+        f(pending),
+    );
+    put(
+        "probes",
+        "gauge",
+        "Probes that are not revoked.",
+        u(probes.len() as u64),
+    );
+    put(
+        "probes_reporting",
+        "gauge",
+        "Probes heard within the last minute.",
+        u(reporting as u64),
+    );
+    put(
+        "probes_connected",
+        "gauge",
+        "Probes with a session.",
+        u(central.registry.sessions().len() as u64),
+    );
+    put(
+        "samples_total",
+        "counter",
+        "Samples that are here.",
+        u(summary.samples),
+    );
+    put(
+        "batches_total",
+        "counter",
+        "Batches committed.",
+        u(summary.batches),
+    );
+    put(
+        "batches_undecoded",
+        "gauge",
+        "Batches whose layout has not come.",
+        u(summary.undecoded),
+    );
+    put(
+        "batches_quarantined_total",
+        "counter",
+        "Batches set aside.",
+        u(summary.quarantined),
+    );
+    put(
+        "anchors_checked_total",
+        "counter",
+        "Pairs of anchors compared.",
+        u(summary.anchors.checked),
+    );
+    put(
+        "anchors_mismatched_total",
+        "counter",
+        "Pairs of anchors that did not agree.",
+        u(summary.anchors.mismatched),
+    );
+    put(
+        "samples_per_second",
+        "gauge",
+        "Samples committed a second, over the last minute.",
+        central.metrics.samples_per_s(),
+    );
     Ok(text)
 }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::Json;
 use data_encoding::HEXLOWER;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -76,12 +76,15 @@ fn find(downloads: &Path, arch: Arch) -> Option<PathBuf> {
     let beside = beside.as_deref().and_then(Path::parent);
     let named = format!("{PROGRAM}-{arch}");
     let own = (std::env::consts::ARCH == arch.as_str()).then_some(PROGRAM);
-    [Some(downloads).filter(|path| !path.as_os_str().is_empty()), beside]
-        .into_iter()
-        .flatten()
-        .flat_map(|dir| [Some(dir.join(&named)), own.map(|own| dir.join(own))])
-        .flatten()
-        .find(|path| path.is_file())
+    [
+        Some(downloads).filter(|path| !path.as_os_str().is_empty()),
+        beside,
+    ]
+    .into_iter()
+    .flatten()
+    .flat_map(|dir| [Some(dir.join(&named)), own.map(|own| dir.join(own))])
+    .flatten()
+    .find(|path| path.is_file())
 }
 
 /// SHA-256 of a file, computed again when it has changed.
@@ -107,14 +110,18 @@ fn checksum(path: &Path) -> std::io::Result<String> {
 /// What cannot be part of an address is left out: the script's text is ours alone.
 fn shell_word(text: &str) -> String {
     text.chars()
-        .filter(|c| c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '.' | '-' | '_' | '[' | ']'))
+        .filter(|c| {
+            c.is_ascii_alphanumeric() || matches!(c, ':' | '/' | '.' | '-' | '_' | '[' | ']')
+        })
         .collect()
 }
 
 /// The one line to paste on the machine at the site.
 pub(super) fn install_command(central: &Central, token: &str) -> String {
     let settings = &central.settings;
-    let available = Arch::ALL.iter().any(|arch| find(&settings.downloads, *arch).is_some());
+    let available = Arch::ALL
+        .iter()
+        .any(|arch| find(&settings.downloads, *arch).is_some());
     if settings.console.is_empty() || !available {
         return format!("{PROGRAM} join {token}");
     }
@@ -177,7 +184,10 @@ async fn download_probe(
     });
     let mut response = Body::from_stream(chunks).into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     headers.insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     headers.insert(
         header::CONTENT_DISPOSITION,

@@ -134,7 +134,11 @@ struct Values {
 }
 
 impl Values {
-    async fn read(central: &Central, sources: Vec<Source>, now: Timestamp) -> Result<Self, ApiError> {
+    async fn read(
+        central: &Central,
+        sources: Vec<Source>,
+        now: Timestamp,
+    ) -> Result<Self, ApiError> {
         let mut last: HashMap<_, HashMap<_, _>> = HashMap::new();
         for source in &sources {
             for value in central.metrics.last(*source) {
@@ -143,11 +147,21 @@ impl Values {
                     .insert(value.metric.clone(), value);
             }
         }
-        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let names = |list: &[&str]| {
+            list.iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>()
+        };
         let octets = names(&[IN_OCTETS, OUT_OCTETS].concat());
         let sparks = central
             .metrics
-            .sparks(sources.clone(), octets, now.plus_ms(-DAY_MS), now, SPARK_POINTS)
+            .sparks(
+                sources.clone(),
+                octets,
+                now.plus_ms(-DAY_MS),
+                now,
+                SPARK_POINTS,
+            )
             .await?
             .into_iter()
             .map(|(source, metric, instance, points)| ((source, metric, instance), points))
@@ -185,14 +199,19 @@ impl Values {
             })
         });
         match found {
-            Some(points) => points.iter().map(|point| point.map(|octets| octets * 8.0)).collect(),
+            Some(points) => points
+                .iter()
+                .map(|point| point.map(|octets| octets * 8.0))
+                .collect(),
             None => vec![None; SPARK_POINTS as usize],
         }
     }
 
     fn grown(&self, places: &[(Source, InstanceNo)], metric: &str) -> Option<i64> {
         let of = |(source, instance): &(Source, InstanceNo)| {
-            self.growth.get(&(*source, metric.to_owned(), *instance)).copied()
+            self.growth
+                .get(&(*source, metric.to_owned(), *instance))
+                .copied()
         };
         places.iter().filter_map(of).reduce(|a, b| a + b)
     }
@@ -204,7 +223,10 @@ fn put_together(port: Port, values: &Values) -> Interface {
         .iter()
         .map(|(probe, device, instance)| (source((*probe, *device)), *instance))
         .collect();
-    let (input, output) = (values.rate(&places, &IN_OCTETS), values.rate(&places, &OUT_OCTETS));
+    let (input, output) = (
+        values.rate(&places, &IN_OCTETS),
+        values.rate(&places, &OUT_OCTETS),
+    );
     let speed = (port.speed_bps > 0).then_some(port.speed_bps);
     #[expect(clippy::cast_precision_loss, reason = "a share of a line's speed")]
     let used = |rate: Option<(f64, Timestamp)>| Some(rate?.0 / speed? as f64);
@@ -252,6 +274,9 @@ async fn list_interfaces(
     let (sources, ports) = found.ok_or(ApiError::NotFound)?;
     let sources = sources.into_iter().map(source).collect();
     let values = Values::read(&central, sources, central.now()).await?;
-    let all = ports.into_iter().map(|port| put_together(port, &values)).collect();
+    let all = ports
+        .into_iter()
+        .map(|port| put_together(port, &values))
+        .collect();
     Ok(Json(Page::whole(all)))
 }

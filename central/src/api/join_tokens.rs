@@ -16,9 +16,9 @@ use super::install::install_command;
 use crate::auth::scope::Permission;
 use crate::scope::Scope;
 use crate::store::page::{Page, PageQuery};
+use crate::store::sites;
 use crate::store::tokens::{self, JoinProgress, JoinToken};
 use crate::store::value::{Id, Time};
-use crate::store::sites;
 
 /// The usual life of a token.
 const DEFAULT_S: u32 = 1_800;
@@ -27,8 +27,14 @@ const LONGEST_S: u32 = 3_600;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
-        .add(Permission::Install, routes!(list_join_tokens, create_join_token))
-        .add(Permission::Install, routes!(get_join_token, delete_join_token))
+        .add(
+            Permission::Install,
+            routes!(list_join_tokens, create_join_token),
+        )
+        .add(
+            Permission::Install,
+            routes!(get_join_token, delete_join_token),
+        )
 }
 
 /// A new token.
@@ -126,8 +132,12 @@ async fn create_join_token(
         Some(name) => Some(line("probe_name", name, 128)?),
     };
     let new = central.enroll.new_token(i64::from(valid_s) * 1_000);
-    let (hash, expires, site, now) =
-        (new.secret_hash, new.expires, SiteId::from(body.site_id), central.now());
+    let (hash, expires, site, now) = (
+        new.secret_hash,
+        new.expires,
+        SiteId::from(body.site_id),
+        central.now(),
+    );
     let id = central
         .write(move |c| tokens::create(c, &scope, now, site, hash, name.as_deref(), expires))
         .await?;

@@ -90,7 +90,9 @@ async fn get_live(
     if !seen {
         return Err(ApiError::NotFound);
     }
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let last = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok()?.parse().ok());
     let session = session.map(|Extension(SessionHash(hash))| hash);
     let stream = follow(central, wanted, last, session);
     let mut response = Sse::new(stream).into_response();

@@ -63,7 +63,10 @@ async fn create_setup_link(
     let token = Token::generate();
     let (hash, now) = (token.hash(), central.now());
     let expires = now.plus_ms(LINK_MS);
-    let user_name = body.user_name.map(|name| line("user_name", &name, 64)).transpose()?;
+    let user_name = body
+        .user_name
+        .map(|name| line("user_name", &name, 64))
+        .transpose()?;
     central
         .write(move |c| users::put_setup_token(c, &scope, now, hash, expires, user_name.as_deref()))
         .await?;

@@ -70,7 +70,10 @@ async fn update_me(
         None => None,
     };
     let preferences = change.preferences.map(serde_json::Value::Object);
-    if preferences.as_ref().is_some_and(|p| p.to_string().len() > PREFERENCES_LIMIT) {
+    if preferences
+        .as_ref()
+        .is_some_and(|p| p.to_string().len() > PREFERENCES_LIMIT)
+    {
         return Err(ApiError::field("preferences", "at most 16 KiB"));
     }
     let password_hash = match change.password {
@@ -81,7 +84,10 @@ async fn update_me(
             let hash_now = account.ok_or(ApiError::NotFound)?.password_hash;
             let right = central.auth.hasher.verify(Some(hash_now), current).await;
             if !right.map_err(|_| ApiError::Busy)? {
-                return Err(ApiError::field("password.current", "this is not the password in force"));
+                return Err(ApiError::field(
+                    "password.current",
+                    "this is not the password in force",
+                ));
             }
             check_password("password.new", &new, scope.who())?;
             Some(hash(&central, new).await?)
@@ -93,7 +99,9 @@ async fn update_me(
         password_hash,
     };
     let (now, acting) = (central.now(), scope.clone());
-    let keep = session.map(|Extension(SessionHash(hash))| hash.to_vec()).unwrap_or_default();
+    let keep = session
+        .map(|Extension(SessionHash(hash))| hash.to_vec())
+        .unwrap_or_default();
     let changes_password = own.password_hash.is_some();
     central
         .write(move |c| users::update_own(c, &acting, now, &own, &keep))

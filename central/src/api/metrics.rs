@@ -119,7 +119,12 @@ fn time(field: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Ap
     }
     text.parse::<jiff::Timestamp>()
         .map(|at| Some(Timestamp(at.as_millisecond())))
-        .map_err(|_| ApiError::field(field, "write 2026-11-23T08:00:00Z or milliseconds since 1970"))
+        .map_err(|_| {
+            ApiError::field(
+                field,
+                "write 2026-11-23T08:00:00Z or milliseconds since 1970",
+            )
+        })
 }
 
 /// A stretch of time of some series of one device.
@@ -131,13 +136,16 @@ async fn get_range(
 ) -> Result<Json<Range>, ApiError> {
     let now = central.now();
     let to = time("to", query.to.as_deref())?.unwrap_or(now);
-    let from = time("from", query.from.as_deref())?.unwrap_or(to.plus_ms(-DAY_MS));
+    let from = time("from", query.from.as_deref())?.unwrap_or_else(|| to.plus_ms(-DAY_MS));
     if from >= to {
         return Err(ApiError::field("from", "must be before `to`"));
     }
     let step_s = query.step.filter(|step| *step > 0);
     if step_s.is_some_and(|step| to.since(from) / (i64::from(step) * 1_000) > MOST_POINTS) {
-        return Err(ApiError::field("step", "more than 100,000 points: take a longer step"));
+        return Err(ApiError::field(
+            "step",
+            "more than 100,000 points: take a longer step",
+        ));
     }
     let metrics: Vec<String> = query
         .metric
@@ -147,7 +155,10 @@ async fn get_range(
         .map(str::to_owned)
         .collect();
     if metrics.is_empty() || metrics.len() > 32 || query.metric.len() > 2_048 {
-        return Err(ApiError::field("metric", "one to 32 names, separated by commas"));
+        return Err(ApiError::field(
+            "metric",
+            "one to 32 names, separated by commas",
+        ));
     }
     let device = DeviceId::from(query.device);
     let only = query.instance.map(InterfaceId::from);
@@ -165,9 +176,16 @@ async fn get_range(
             };
             let mut names: HashMap<(Source, InstanceNo), (Id, String)> = HashMap::new();
             for port in ports {
-                let name = if port.name.is_empty() { port.descr } else { port.name };
+                let name = if port.name.is_empty() {
+                    port.descr
+                } else {
+                    port.name
+                };
                 for (probe, number, instance) in port.sources {
-                    names.insert((source((probe, number)), instance), (port.id.into(), name.clone()));
+                    names.insert(
+                        (source((probe, number)), instance),
+                        (port.id.into(), name.clone()),
+                    );
                 }
             }
             let instances = only.map(|_| names.keys().copied().collect());
@@ -194,7 +212,9 @@ async fn get_range(
         .map(|series| one_series(series, &names, raw))
         .collect();
     Ok(Json(Range {
-        unit: series.first().map_or_else(String::new, |series| series.unit.clone()),
+        unit: series
+            .first()
+            .map_or_else(String::new, |series| series.unit.clone()),
         step_s: range.step_s,
         source: range.resolution.as_str().to_owned(),
         series,
@@ -336,7 +356,11 @@ fn top(
         }
     }
     let utilisation = metric == "utilisation";
-    let speeds = if utilisation { speeds(c)? } else { HashMap::new() };
+    let speeds = if utilisation {
+        speeds(c)?
+    } else {
+        HashMap::new()
+    };
     let wanted: &[&str] = if utilisation {
         &["ifHCInOctets", "ifHCOutOctets"]
     } else {
@@ -347,7 +371,9 @@ fn top(
         items.extend(central.metrics.top(metric, n, |source, instance, value| {
             owners.get(&source)?;
             if utilisation {
-                speeds.get(&(source, instance)).map(|speed| value * 8.0 / speed)
+                speeds
+                    .get(&(source, instance))
+                    .map(|speed| value * 8.0 / speed)
             } else {
                 Some(value)
             }
@@ -365,7 +391,8 @@ fn top(
         let Some(device) = owners.get(&item.source).and_then(|i| fleet.devices.get(*i)) else {
             continue;
         };
-        let port = interfaces::of_instance(c, item.source.probe, item.source.device, item.instance)?;
+        let port =
+            interfaces::of_instance(c, item.source.probe, item.source.device, item.instance)?;
         #[expect(clippy::cast_precision_loss, reason = "a share of a line's speed")]
         let ratio = port
             .as_ref()
@@ -380,7 +407,11 @@ fn top(
             interface_id,
             interface_name,
             value: if utilisation { item.score } else { item.value },
-            unit: if utilisation { "ratio".to_owned() } else { item.unit },
+            unit: if utilisation {
+                "ratio".to_owned()
+            } else {
+                item.unit
+            },
             at: Time(item.at),
             utilisation_ratio: ratio,
         });

@@ -144,7 +144,10 @@ fn health(central: &Central) -> CentralHealth {
     if let Some(free) = free_ratio(&central.settings.data_dir)
         && free < 0.05
     {
-        notes.push(format!("Central's disk is {:.0} % full", (1.0 - free) * 100.0));
+        notes.push(format!(
+            "Central's disk is {:.0} % full",
+            (1.0 - free) * 100.0
+        ));
     }
     CentralHealth {
         healthy: notes.is_empty(),
@@ -156,6 +159,9 @@ fn health(central: &Central) -> CentralHealth {
 fn free_ratio(path: &std::path::Path) -> Option<f64> {
     let stat = nix::sys::statvfs::statvfs(path).ok()?;
     let total = stat.blocks();
-    #[expect(clippy::cast_precision_loss, reason = "a share, shown as a whole percentage")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share, shown as a whole percentage"
+    )]
     (total > 0).then(|| stat.blocks_available() as f64 / total as f64)
 }

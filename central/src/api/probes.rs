@@ -295,7 +295,10 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
         .or(row.status);
     let session = central.registry.session(row.id);
     let echoed = {
-        let echoed = central.echoed.lock().unwrap_or_else(PoisonError::into_inner);
+        let echoed = central
+            .echoed
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         echoed.get(&row.id).copied()
     };
     let some = |text: String| (!text.is_empty()).then_some(text);
@@ -307,14 +310,16 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
             at: Time(heard.unwrap_or(now)),
         }));
     }
-    let spool = status.as_ref().map_or_else(ProbeSpool::default, |status| ProbeSpool {
-        batches: status.spool_batches,
-        bytes: status.spool_bytes,
-        limit_bytes: status.spool_limit_bytes,
-        oldest_unacked_at: Time::unless_zero(status.oldest_unacked),
-        time_left_s: Some(status.time_left_s).filter(|left| *left >= 0),
-        replay_window_s: Some(status.replay_window_s),
-    });
+    let spool = status
+        .as_ref()
+        .map_or_else(ProbeSpool::default, |status| ProbeSpool {
+            batches: status.spool_batches,
+            bytes: status.spool_bytes,
+            limit_bytes: status.spool_limit_bytes,
+            oldest_unacked_at: Time::unless_zero(status.oldest_unacked),
+            time_left_s: Some(status.time_left_s).filter(|left| *left >= 0),
+            replay_window_s: Some(status.replay_window_s),
+        });
     let not_after = status
         .as_ref()
         .and_then(|status| Time::unless_zero(status.certificate_not_after))
@@ -322,7 +327,7 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
     let renew_after = status
         .as_ref()
         .and_then(|status| Time::unless_zero(status.certificate_renew_after))
-        .unwrap_or(Time(row.not_after.0.plus_ms(-HALF_LEAF_MS)));
+        .unwrap_or_else(|| Time(row.not_after.0.plus_ms(-HALF_LEAF_MS)));
     Probe {
         id: row.id.into(),
         customer_id: row.customer.into(),
@@ -348,12 +353,14 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
             not_after,
             renew_after,
         },
-        echo_ms: session.and_then(|session| session.echo.zip(echoed)).map(|(stats, at)| ProbeEcho {
-            p50: ms(stats.p50),
-            p99: ms(stats.p99),
-            last: ms(stats.last.rtt),
-            at: Time(at),
-        }),
+        echo_ms: session
+            .and_then(|session| session.echo.zip(echoed))
+            .map(|(stats, at)| ProbeEcho {
+                p50: ms(stats.p50),
+                p99: ms(stats.p99),
+                last: ms(stats.last.rtt),
+                at: Time(at),
+            }),
         lease: row.lease,
         epoch: row.epoch.to_string(),
         notices,
@@ -468,15 +475,22 @@ async fn echo_probe(
 ) -> Result<Json<Echo>, ApiError> {
     let row = central.read(move |c| probes::get(c, &scope, id)).await?;
     row.ok_or(ApiError::NotFound)?;
-    let timings = central.registry.echo(id).await.map_err(|error| match error {
-        EchoError::NotConnected => ApiError::Conflict("this probe is not connected now".into()),
-        EchoError::Late => ApiError::Probe(
-            StatusCode::GATEWAY_TIMEOUT,
-            "the probe did not answer in time".into(),
-        ),
-        EchoError::Busy => ApiError::Busy,
-    })?;
-    let mut echoed = central.echoed.lock().unwrap_or_else(PoisonError::into_inner);
+    let timings = central
+        .registry
+        .echo(id)
+        .await
+        .map_err(|error| match error {
+            EchoError::NotConnected => ApiError::Conflict("this probe is not connected now".into()),
+            EchoError::Late => ApiError::Probe(
+                StatusCode::GATEWAY_TIMEOUT,
+                "the probe did not answer in time".into(),
+            ),
+            EchoError::Busy => ApiError::Busy,
+        })?;
+    let mut echoed = central
+        .echoed
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
     echoed.insert(id, central.now());
     Ok(Json(Echo {
         rtt_ms: ms(timings.rtt),
@@ -487,9 +501,15 @@ fn lane(report: LaneReport) -> LedgerLane {
     let committed = report.committed;
     LedgerLane {
         epoch: committed.epoch.to_string(),
-        lane: Lane::from_code(committed.lane).map_or("unknown", Lane::as_str).to_owned(),
+        lane: Lane::from_code(committed.lane)
+            .map_or("unknown", Lane::as_str)
+            .to_owned(),
         watermark: committed.watermark,
-        ranges: committed.ranges.into_iter().map(|(from, to)| [from, to]).collect(),
+        ranges: committed
+            .ranges
+            .into_iter()
+            .map(|(from, to)| [from, to])
+            .collect(),
         batches: report.batches,
         samples: report.samples,
         undecoded: report.undecoded,

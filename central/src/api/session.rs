@@ -119,7 +119,9 @@ async fn create_session(
         password,
     } = request;
     if user_name.len() > 256 || password.len() > 4_096 {
-        return Err(ApiError::Unauthorized("the user name or the password is not right"));
+        return Err(ApiError::Unauthorized(
+            "the user name or the password is not right",
+        ));
     }
     let (user, session) = central
         .auth

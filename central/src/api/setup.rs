@@ -94,5 +94,9 @@ async fn create_setup(
     let user = central.read(move |c| users::by_id(c, id)).await?;
     let user = user.ok_or(ApiError::NotFound)?;
     let session = central.auth.begin(id, &user.user_name, &via.peer).await?;
-    Ok((StatusCode::CREATED, signed_in(&central, &via, user, &session)).into_response())
+    Ok((
+        StatusCode::CREATED,
+        signed_in(&central, &via, user, &session),
+    )
+        .into_response())
 }

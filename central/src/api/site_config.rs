@@ -42,7 +42,9 @@ async fn get_site_config(
     scope: Scope,
     IdOf(id): IdOf<SiteId>,
 ) -> Result<Json<SiteConfig>, ApiError> {
-    let config = central.read(move |c| site_config::get(c, &scope, id)).await?;
+    let config = central
+        .read(move |c| site_config::get(c, &scope, id))
+        .await?;
     config.map(Json).ok_or(ApiError::NotFound)
 }
 
@@ -67,6 +69,8 @@ async fn put_site_config(
         })
         .await?;
     config_changed(&central, id).await?;
-    let config = central.read(move |c| site_config::get(c, &scope, id)).await?;
+    let config = central
+        .read(move |c| site_config::get(c, &scope, id))
+        .await?;
     config.map(Json).ok_or(ApiError::NotFound)
 }

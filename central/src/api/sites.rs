@@ -173,7 +173,10 @@ async fn update_site(
     let change = SiteChange {
         name: body.name.map(|name| line("name", &name, 200)).transpose()?,
         time_zone: body.time_zone.as_deref().map(check_zone).transpose()?,
-        note: body.note.map(|note| text("note", &note, 10_000)).transpose()?,
+        note: body
+            .note
+            .map(|note| text("note", &note, 10_000))
+            .transpose()?,
     };
     let (now, acting) = (central.now(), scope.clone());
     central

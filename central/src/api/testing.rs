@@ -93,7 +93,10 @@ impl Bench {
         let vault = Vault::open(dir.path()).unwrap();
         let metrics = Metrics::open(dir.path(), metrics_settings(), clock.clone()).unwrap();
         let live_clock = clock.clone();
-        let live = store.read(move |c| Live::load(c, live_clock)).await.unwrap();
+        let live = store
+            .read(move |c| Live::load(c, live_clock))
+            .await
+            .unwrap();
         let registry = Registry::default();
         let enroll = Enroll::open(
             dir.path(),
@@ -159,20 +162,42 @@ impl Bench {
             transport: Transport::Local,
             peer: "root".to_owned(),
         };
-        ask(&self.local, via, request(&Browser::default(), method, path, body)).await
+        ask(
+            &self.local,
+            via,
+            request(&Browser::default(), method, path, body),
+        )
+        .await
     }
 
     /// As somebody's browser does.
-    pub async fn ask(&self, who: &Browser, method: &str, path: &str, body: Option<Value>) -> Answer {
+    pub async fn ask(
+        &self,
+        who: &Browser,
+        method: &str,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
         self.send(request(who, method, path, body)).await
     }
 
     /// Makes the first admin by the one-time link, and signs them in.
     pub async fn set_up(&self) -> Browser {
-        let link = self.local("POST", "/local/setup-link", None).await.expect(200);
-        let token = link["link"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
+        let link = self
+            .local("POST", "/local/setup-link", None)
+            .await
+            .expect(200);
+        let token = link["link"]
+            .as_str()
+            .unwrap()
+            .split("token=")
+            .nth(1)
+            .unwrap()
+            .to_owned();
         let body = json!({ "token": token, "user_name": "ada", "display_name": "Ada", "password": PASSWORD });
-        let answer = self.ask(&Browser::default(), "POST", "/api/v1/setup", Some(body)).await;
+        let answer = self
+            .ask(&Browser::default(), "POST", "/api/v1/setup", Some(body))
+            .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
         browser(&answer)
     }
@@ -180,15 +205,25 @@ impl Bench {
     /// Signs somebody in.
     pub async fn sign_in(&self, user_name: &str) -> Browser {
         let body = json!({ "user_name": user_name, "password": PASSWORD });
-        let answer = self.ask(&Browser::default(), "POST", "/api/v1/session", Some(body)).await;
+        let answer = self
+            .ask(&Browser::default(), "POST", "/api/v1/session", Some(body))
+            .await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
         browser(&answer)
     }
 
     /// Makes an account and signs it in.
-    pub async fn person(&self, admin: &Browser, name: &str, role: &str, customer: Option<&str>) -> Browser {
+    pub async fn person(
+        &self,
+        admin: &Browser,
+        name: &str,
+        role: &str,
+        customer: Option<&str>,
+    ) -> Browser {
         let body = json!({ "user_name": name, "display_name": name, "password": PASSWORD, "role": role, "customer_id": customer });
-        self.ask(admin, "POST", "/api/v1/users", Some(body)).await.expect(201);
+        self.ask(admin, "POST", "/api/v1/users", Some(body))
+            .await
+            .expect(201);
         self.sign_in(name).await
     }
 }
@@ -240,7 +275,9 @@ async fn ask(router: &Router, via: Via, mut request: Request<Body>) -> Answer {
     let text = if is_stream {
         String::new()
     } else {
-        let bytes = axum::body::to_bytes(body, 64 * 1_024 * 1_024).await.unwrap();
+        let bytes = axum::body::to_bytes(body, 64 * 1_024 * 1_024)
+            .await
+            .unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     };
     Answer {

@@ -83,7 +83,10 @@ impl Known {
             let record: DeviceRecord =
                 serde_json::from_str(row.get_ref(1)?.as_str()?).unwrap_or_default();
             let macs = record.interfaces.iter().map(|port| port.mac.as_str());
-            for mac in macs.chain([record.mac.as_str()]).filter(|mac| !mac.is_empty()) {
+            for mac in macs
+                .chain([record.mac.as_str()])
+                .filter(|mac| !mac.is_empty())
+            {
                 known.by_chassis.entry(mac.to_lowercase()).or_insert(id);
             }
             for (address, _) in &record.addresses {
@@ -134,7 +137,9 @@ async fn get_topology(
                 site: Some(id),
             };
             let listed = devices::listed(c, &scope, which, &presence, now)?;
-            let states = listed.into_iter().map(|device| (device.id, (device.name, device.state)));
+            let states = listed
+                .into_iter()
+                .map(|device| (device.id, (device.name, device.state)));
             let known = Known::read(c, &scope, id)?;
             Ok(Some(draw(&known, &states.collect())))
         })
@@ -183,9 +188,15 @@ fn draw(
                 }
             };
             let ends = |a: usize, b: usize, x: &str, y: &str| (a, b, x.to_owned(), y.to_owned());
-            let (local, remote) = (neighbour.local_port.as_str(), neighbour.remote_port.as_str());
+            let (local, remote) = (
+                neighbour.local_port.as_str(),
+                neighbour.remote_port.as_str(),
+            );
             // Both ends tell of the same cable: the second one draws nothing.
-            if from == to || drawn.contains(&ends(to, from, remote, local)) || !drawn.insert(ends(from, to, local, remote)) {
+            if from == to
+                || drawn.contains(&ends(to, from, remote, local))
+                || !drawn.insert(ends(from, to, local, remote))
+            {
                 continue;
             }
             topology.links.push(TopologyLink {

@@ -43,11 +43,7 @@ pub(super) struct CreateUser {
 }
 
 /// Says why a password is not taken.
-pub(super) fn check_password(
-    field: &str,
-    password: &str,
-    user_name: &str,
-) -> Result<(), ApiError> {
+pub(super) fn check_password(field: &str, password: &str, user_name: &str) -> Result<(), ApiError> {
     objection(password, user_name).map_or(Ok(()), |why| Err(ApiError::field(field, why)))
 }
 

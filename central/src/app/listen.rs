@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::Context as _;
+use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::serve::IncomingStream;
-use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;
 use farwatch_shared::lifecycle::Lifecycle;
 use farwatch_shared::link::Credentials;
@@ -65,7 +65,11 @@ fn reached_locally(router: Router) -> Router {
 ///
 /// # Errors
 /// An address is taken, or a certificate cannot be read.
-pub(super) async fn start(config: &Config, central: &Central, life: &Lifecycle) -> anyhow::Result<()> {
+pub(super) async fn start(
+    config: &Config,
+    central: &Central,
+    life: &Lifecycle,
+) -> anyhow::Result<()> {
     let (router, _) = api::router(central.clone());
     if let Some(address) = config.listen_http {
         let listener = TcpListener::bind(address)
@@ -141,7 +145,9 @@ fn tls(config: &Config, central: &Central) -> anyhow::Result<RustlsConfig> {
         Some(files) => {
             let chain = CertificateDer::pem_file_iter(&files.certificate)
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-                .with_context(|| format!("https.certificate_file {}", files.certificate.display()))?;
+                .with_context(|| {
+                    format!("https.certificate_file {}", files.certificate.display())
+                })?;
             let key = PrivateKeyDer::from_pem_file(&files.key)
                 .with_context(|| format!("https.key_file {}", files.key.display()))?;
             Credentials { chain, key }

@@ -37,7 +37,10 @@ pub fn objection(password: &str, user_name: &str) -> Option<&'static str> {
     }
     let user_name = user_name.to_lowercase();
     let bare: String = lower.chars().filter(|c| c.is_alphanumeric()).collect();
-    if COMMON.lines().any(|common| common == lower || common == bare) {
+    if COMMON
+        .lines()
+        .any(|common| common == lower || common == bare)
+    {
         return Some("this is one of the passwords that everybody tries first");
     }
     if user_name.len() >= 4 && lower.contains(&user_name) {
@@ -124,7 +127,8 @@ impl Hasher {
 }
 
 fn argon2() -> Argon2<'static> {
-    let params = Params::new(19 * 1_024, 2, 1, None).expect("19 MiB, 2 passes, 1 lane are within bounds");
+    let params =
+        Params::new(19 * 1_024, 2, 1, None).expect("19 MiB, 2 passes, 1 lane are within bounds");
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
 }
 
@@ -138,8 +142,14 @@ mod tests {
     #[tokio::test]
     async fn a_hash_knows_its_password_and_no_other() {
         let hasher = Hasher::new();
-        let hash = hasher.hash("correct horse battery".to_owned()).await.unwrap();
-        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        let hash = hasher
+            .hash("correct horse battery".to_owned())
+            .await
+            .unwrap();
+        assert!(
+            hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{hash}"
+        );
         let verify = |password: &str| hasher.verify(Some(hash.clone()), password.to_owned());
         assert!(verify("correct horse battery").await.unwrap());
         assert!(!verify("correct horse batterY").await.unwrap());
@@ -161,6 +171,10 @@ mod tests {
             assert!(objection(weak, "eva.muster").is_some(), "{weak}");
         }
         assert_eq!(objection("tangerine kestrel 41", "eva"), None);
-        assert_eq!(objection("äöüßéèêçñøåæ", "eva"), None, "twelve characters, not bytes");
+        assert_eq!(
+            objection("äöüßéèêçñøåæ", "eva"),
+            None,
+            "twelve characters, not bytes"
+        );
     }
 }

@@ -154,7 +154,13 @@ mod tests {
     #[test]
     fn a_narrowed_person_sees_one_customer() {
         let (mine, other) = (CustomerId::generate(), CustomerId::generate());
-        let scope = Scope::of_user("v".into(), UserId::generate(), Role::Admin, Some(mine), "::1".into());
+        let scope = Scope::of_user(
+            "v".into(),
+            UserId::generate(),
+            Role::Admin,
+            Some(mine),
+            "::1".into(),
+        );
         assert!(scope.sees(mine) && !scope.sees(other));
     }
 }

@@ -146,7 +146,11 @@ fn cookie(transport: Transport, value: &str, more: &str) -> HeaderValue {
 /// Whether a request with effects comes from our own page: `Origin` is ours, or a client that is no browser sent none.
 #[must_use]
 pub fn is_same_origin(headers: &HeaderMap, transport: Transport) -> bool {
-    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
+    };
     if let Some(site) = text("sec-fetch-site")
         && site != "same-origin"
         && site != "none"
@@ -192,7 +196,8 @@ mod tests {
 
     #[test]
     fn only_our_own_origin_is_ours() {
-        let ours = |pairs: &[(&'static str, &str)]| is_same_origin(&headers(pairs), Transport::Https);
+        let ours =
+            |pairs: &[(&'static str, &str)]| is_same_origin(&headers(pairs), Transport::Https);
         let host = ("host", "noc.example:8443");
         assert!(ours(&[host, ("origin", "https://noc.example:8443")]));
         assert!(ours(&[host]), "no browser");
@@ -208,16 +213,35 @@ mod tests {
         }
         assert!(!ours(&[("origin", "https://noc.example:8443")]));
         assert!(!ours(&[host, ("sec-fetch-site", "cross-site")]));
-        assert!(!ours(&[host, ("sec-fetch-site", "same-site"), ("origin", "https://noc.example:8443")]));
-        assert!(!ours(&[host, ("sec-fetch-site", "none")]), "a browser without an origin");
+        assert!(!ours(&[
+            host,
+            ("sec-fetch-site", "same-site"),
+            ("origin", "https://noc.example:8443")
+        ]));
+        assert!(
+            !ours(&[host, ("sec-fetch-site", "none")]),
+            "a browser without an origin"
+        );
     }
 
     #[test]
     fn other_names_for_this_machine_are_refused() {
-        for host in ["127.0.0.1:8080", "localhost", "LOCALHOST:1", "[::1]:8080", "127.9.9.9"] {
+        for host in [
+            "127.0.0.1:8080",
+            "localhost",
+            "LOCALHOST:1",
+            "[::1]:8080",
+            "127.9.9.9",
+        ] {
             assert!(is_loopback_host(host), "{host}");
         }
-        for host in ["rebind.example:8080", "127.0.0.1.example", "10.0.0.1", "", "[fe80::1]:80"] {
+        for host in [
+            "rebind.example:8080",
+            "127.0.0.1.example",
+            "10.0.0.1",
+            "",
+            "[fe80::1]:80",
+        ] {
             assert!(!is_loopback_host(host), "{host}");
         }
     }
@@ -236,7 +260,13 @@ mod tests {
         let session = NewSession::generate();
         let text = session.set_cookie(Transport::Https);
         let text = text.to_str().unwrap();
-        for part in ["__Host-farwatch=", "; Path=/", "; HttpOnly", "; SameSite=Strict", "; Secure"] {
+        for part in [
+            "__Host-farwatch=",
+            "; Path=/",
+            "; HttpOnly",
+            "; SameSite=Strict",
+            "; Secure",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!format!("{session:?}").contains(&session.token.text()));

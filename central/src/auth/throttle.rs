@@ -136,7 +136,10 @@ fn wait_ms(kind: usize, failures: &Failures, now: Timestamp) -> i64 {
     if over == 0 || failures.count < FREE[kind] {
         return 0;
     }
-    let seconds = 1i64.checked_shl(over.min(20)).unwrap_or(i64::MAX).min(LONGEST_S[kind]);
+    let seconds = 1i64
+        .checked_shl(over.min(20))
+        .unwrap_or(i64::MAX)
+        .min(LONGEST_S[kind]);
     failures.last.plus_ms(seconds * 1_000).since(now).max(0)
 }
 
@@ -173,7 +176,10 @@ mod tests {
         }
         assert_eq!(throttle.ask("eva", "192.0.2.1", now), Ok(()));
         let stranger = throttle.ask("eva", "203.0.113.9", now).unwrap_err();
-        assert!(stranger <= 10, "a stranger with the right password waits {stranger} s, not for ever");
+        assert!(
+            stranger <= 10,
+            "a stranger with the right password waits {stranger} s, not for ever"
+        );
     }
 
     #[test]

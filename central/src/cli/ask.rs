@@ -82,7 +82,12 @@ impl Ask {
     ///
     /// # Errors
     /// What Central said, in its words.
-    pub async fn send(&self, method: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+    pub async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Value> {
         let (status, text) = match &self.0 {
             Whom::Running(client) => {
                 let method = method.parse().context("a method")?;
@@ -90,7 +95,10 @@ impl Ask {
                 if let Some(body) = body {
                     request = request.json(body);
                 }
-                let answer = request.send().await.context("Central does not answer on its control socket")?;
+                let answer = request
+                    .send()
+                    .await
+                    .context("Central does not answer on its control socket")?;
                 (answer.status().as_u16(), answer.text().await?)
             }
             Whom::Opened { router, .. } => {

@@ -72,7 +72,9 @@ struct Community {
 
 impl fmt::Debug for Community {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Community").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Community")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,7 +99,9 @@ struct V3 {
 
 impl fmt::Debug for V3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("V3").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("V3")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -139,11 +143,15 @@ impl Configure {
     pub async fn apply(&self, ask: &Ask) -> anyhow::Result<Value> {
         let site_path = format!("/api/v1/sites/{}", word(&self.site));
         let site = ask.get(&site_path).await?;
-        let customer = site["customer_id"].as_str().context("a site has a customer")?;
+        let customer = site["customer_id"]
+            .as_str()
+            .context("a site has a customer")?;
         let ids = self.credentials(ask, customer).await?;
         let path = format!("{site_path}/site-config");
         let mut config = ask.get(&path).await?;
-        let body = config.as_object_mut().context("a configuration is an object")?;
+        let body = config
+            .as_object_mut()
+            .context("a configuration is an object")?;
         for gone in ["site_id", "updated_at", "updated_by"] {
             body.remove(gone);
         }
@@ -185,26 +193,39 @@ impl Configure {
             let body = json!({ "name": one.name, "kind": kind, "community": one.community });
             (one.name.clone(), body)
         };
-        let v3 = self.credential_v3.iter().map(|one| (one.name.clone(), one.body.clone()));
+        let v3 = self
+            .credential_v3
+            .iter()
+            .map(|one| (one.name.clone(), one.body.clone()));
         let v2c = self.credential_v2c.iter().map(|one| community("v2c", one));
         let v1 = self.credential_v1.iter().map(|one| community("v1", one));
-        let list = ask.all(&format!("/api/v1/credentials?customer_id={customer}")).await?;
+        let list = ask
+            .all(&format!("/api/v1/credentials?customer_id={customer}"))
+            .await?;
         let known = list["items"].as_array().cloned().unwrap_or_default();
         let mut ids = Vec::new();
         for (name, mut body) in v3.chain(v2c).chain(v1) {
-            let same = known
-                .iter()
-                .find(|one| one["name"].as_str().is_some_and(|n| n.eq_ignore_ascii_case(&name)));
+            let same = known.iter().find(|one| {
+                one["name"]
+                    .as_str()
+                    .is_some_and(|n| n.eq_ignore_ascii_case(&name))
+            });
             let made = match same.and_then(|one| one["id"].as_str()) {
                 Some(id) => {
-                    ask.send("PATCH", &format!("/api/v1/credentials/{id}"), Some(&body)).await?
+                    ask.send("PATCH", &format!("/api/v1/credentials/{id}"), Some(&body))
+                        .await?
                 }
                 None => {
                     body["customer_id"] = customer.into();
                     ask.post("/api/v1/credentials", &body).await?
                 }
             };
-            ids.push(made["id"].as_str().context("a credential has an id")?.to_owned());
+            ids.push(
+                made["id"]
+                    .as_str()
+                    .context("a credential has an id")?
+                    .to_owned(),
+            );
         }
         Ok(ids)
     }
@@ -216,12 +237,20 @@ mod tests {
 
     #[test]
     fn a_v3_credential_is_read_by_its_length_and_never_printed() {
-        let full: V3 = "mon=ops:SHA-256:auth-canary:AES-128:priv-canary".parse().unwrap();
+        let full: V3 = "mon=ops:SHA-256:auth-canary:AES-128:priv-canary"
+            .parse()
+            .unwrap();
         assert_eq!(full.body["security_level"], "authPriv");
         assert_eq!(full.body["priv_protocol"], "AES-128");
         assert!(!format!("{full:?}").contains("canary"));
-        assert_eq!("n=u".parse::<V3>().unwrap().body["security_level"], "noAuthNoPriv");
-        assert_eq!("n=u:SHA-1:password".parse::<V3>().unwrap().body["security_level"], "authNoPriv");
+        assert_eq!(
+            "n=u".parse::<V3>().unwrap().body["security_level"],
+            "noAuthNoPriv"
+        );
+        assert_eq!(
+            "n=u:SHA-1:password".parse::<V3>().unwrap().body["security_level"],
+            "authNoPriv"
+        );
         assert!("n=u:SHA-1".parse::<V3>().is_err());
         assert!("nothing".parse::<V3>().is_err());
     }

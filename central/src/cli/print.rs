@@ -39,14 +39,21 @@ pub fn answer(what: &str, value: &Value, as_json: bool) -> std::io::Result<()> {
         ),
         "backup" => {
             let files = value["files"].as_array().map_or(0, Vec::len);
-            writeln!(out, "{files} files. Keep them as you keep the machine: the vault's key is among them.")
+            writeln!(
+                out,
+                "{files} files. Keep them as you keep the machine: the vault's key is among them."
+            )
         }
         "customers" | "sites" | "probes" => rows(&mut out, what, value),
         "audit" => writeln!(
             out,
             "{} entries: {}",
             value["entries"],
-            if value["whole"] == true { "none is missing" } else { "SOME ARE MISSING" }
+            if value["whole"] == true {
+                "none is missing"
+            } else {
+                "SOME ARE MISSING"
+            }
         ),
         _ => writeln!(out, "{value:#}"),
     }

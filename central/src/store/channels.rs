@@ -228,8 +228,14 @@ pub fn create(
         return Ok(Err(refused));
     }
     let id = ChannelId::generate();
-    let detail = json!({ "name": draft.name, "kind": draft.settings.kind(), "settings": draft.settings });
-    audit::write(c, scope, now, &act("channel.create", &id, draft.customer, detail))?;
+    let detail =
+        json!({ "name": draft.name, "kind": draft.settings.kind(), "settings": draft.settings });
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("channel.create", &id, draft.customer, detail),
+    )?;
     c.execute(
         "INSERT INTO channels (id, customer_id, name, kind, enabled, settings, created_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -266,7 +272,12 @@ pub fn update(
     }
     let detail = json!({ "name": draft.name, "settings": draft.settings, "enabled": draft.enabled,
         "secret": !matches!(secret, SecretChange::Keep) });
-    audit::write(c, scope, now, &act("channel.update", &id, draft.customer, detail))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("channel.update", &id, draft.customer, detail),
+    )?;
     c.execute(
         "UPDATE channels SET customer_id = ?2, name = ?3, kind = ?4, enabled = ?5, settings = ?6 WHERE id = ?1",
         (
@@ -304,8 +315,18 @@ pub fn delete(
 ///
 /// # Errors
 /// SQLite's.
-pub fn audit_test(c: &Connection, scope: &Scope, now: Timestamp, id: ChannelId) -> rusqlite::Result<()> {
-    audit::write(c, scope, now, &act("channel.test", &id, scope.customer(), json!({})))
+pub fn audit_test(
+    c: &Connection,
+    scope: &Scope,
+    now: Timestamp,
+    id: ChannelId,
+) -> rusqlite::Result<()> {
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("channel.test", &id, scope.customer(), json!({})),
+    )
 }
 
 /// How a delivery went.
@@ -338,9 +359,9 @@ impl Secrets for Vault {
             key_id: key_id.to_owned(),
             bytes: sealed.to_vec(),
         };
-        let plain = self
-            .unseal(place(channel), &sealed)
-            .map_err(|error| format!("the channel's secret does not open ({error}): enter it again"))?;
+        let plain = self.unseal(place(channel), &sealed).map_err(|error| {
+            format!("the channel's secret does not open ({error}): enter it again")
+        })?;
         String::from_utf8(plain.to_vec()).map_err(|_| "the channel's secret is not text".to_owned())
     }
 }

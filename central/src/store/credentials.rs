@@ -191,7 +191,10 @@ impl Draft {
                 return Err(invalid("auth_protocol", "this security level needs one"));
             }
             if self.secrets.auth_password.len() < 8 {
-                return Err(invalid("auth_password", "at least 8 characters (RFC 3414, 11.2)"));
+                return Err(invalid(
+                    "auth_password",
+                    "at least 8 characters (RFC 3414, 11.2)",
+                ));
             }
         }
         if level == SecurityLevel::AuthPriv {
@@ -199,7 +202,10 @@ impl Draft {
                 return Err(invalid("priv_protocol", "this security level needs one"));
             }
             if self.secrets.priv_password.len() < 8 {
-                return Err(invalid("priv_password", "at least 8 characters (RFC 3414, 11.2)"));
+                return Err(invalid(
+                    "priv_password",
+                    "at least 8 characters (RFC 3414, 11.2)",
+                ));
             }
         } else {
             self.priv_protocol = None;
@@ -266,7 +272,11 @@ pub fn list(
 ///
 /// # Errors
 /// SQLite's.
-pub fn get(c: &Connection, scope: &Scope, id: CredentialId) -> rusqlite::Result<Option<Credential>> {
+pub fn get(
+    c: &Connection,
+    scope: &Scope,
+    id: CredentialId,
+) -> rusqlite::Result<Option<Credential>> {
     c.prepare_cached(&format!(
         "{COLUMNS} WHERE c.id = ?2 AND (?3 IS NULL OR c.customer_id = ?3)"
     ))?
@@ -310,7 +320,12 @@ pub fn create(
     };
     let id = CredentialId::generate();
     let detail = json!({ "name": draft.name, "kind": draft.kind, "site_id": site });
-    audit::write(c, scope, now, &act("credential.create", &id, customer, detail))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("credential.create", &id, customer, detail),
+    )?;
     let sealed = seal(vault, customer, id, &draft.secrets);
     c.execute(
         "INSERT INTO credentials (id, customer_id, site_id, name, kind, user_name, security_level, auth_protocol,
@@ -365,8 +380,14 @@ pub fn update(
         Ok(draft) => draft,
         Err(refused) => return Ok(Err(refused)),
     };
-    let detail = json!({ "name": draft.name, "kind": draft.kind, "secrets": draft.secrets != secrets });
-    audit::write(c, scope, now, &act("credential.update", &id, customer, detail))?;
+    let detail =
+        json!({ "name": draft.name, "kind": draft.kind, "secrets": draft.secrets != secrets });
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("credential.update", &id, customer, detail),
+    )?;
     let sealed = seal(vault, customer, id, &draft.secrets);
     c.execute(
         "UPDATE credentials SET name = ?2, kind = ?3, user_name = ?4, security_level = ?5, auth_protocol = ?6,
@@ -406,7 +427,12 @@ pub fn delete(
     let customer = CustomerId::from(credential.customer_id);
     let sites = using_sites(c, customer, id)?;
     let detail = json!({ "name": credential.name });
-    audit::write(c, scope, now, &act("credential.delete", &id, customer, detail))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("credential.delete", &id, customer, detail),
+    )?;
     for site in &sites {
         super::site_config::remove_credential(c, *site, id)?;
     }

@@ -38,9 +38,11 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Customer> {
 /// # Errors
 /// SQLite's.
 pub fn list(c: &Connection, scope: &Scope) -> rusqlite::Result<Vec<Customer>> {
-    c.prepare_cached(&format!("{COLUMNS} WHERE ?1 IS NULL OR id = ?1 ORDER BY name"))?
-        .query_map([scope.customer()], read)?
-        .collect()
+    c.prepare_cached(&format!(
+        "{COLUMNS} WHERE ?1 IS NULL OR id = ?1 ORDER BY name"
+    ))?
+    .query_map([scope.customer()], read)?
+    .collect()
 }
 
 /// One, when `scope` sees it.
@@ -68,10 +70,17 @@ pub fn create(
     note: &str,
 ) -> rusqlite::Result<Outcome<CustomerId>> {
     if scope.customer().is_some() {
-        return Ok(Err(Refused::Forbidden("this account is narrowed to one customer")));
+        return Ok(Err(Refused::Forbidden(
+            "this account is narrowed to one customer",
+        )));
     }
     let id = CustomerId::generate();
-    audit::write(c, scope, now, &act("customer.create", &id, json!({ "name": name })))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("customer.create", &id, json!({ "name": name })),
+    )?;
     c.execute(
         "INSERT INTO customers (id, name, note, created_ms) VALUES (?1, ?2, ?3, ?4)",
         (id, name, note, now),
@@ -92,7 +101,16 @@ pub fn update(
     note: Option<&str>,
 ) -> rusqlite::Result<Outcome<()>> {
     found!(get(c, scope, id)?);
-    audit::write(c, scope, now, &act("customer.update", &id, json!({ "name": name, "note": note })))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act(
+            "customer.update",
+            &id,
+            json!({ "name": name, "note": note }),
+        ),
+    )?;
     c.execute(
         "UPDATE customers SET name = coalesce(?2, name), note = coalesce(?3, note) WHERE id = ?1",
         (id, name, note),
@@ -119,7 +137,9 @@ pub fn delete(
 ) -> rusqlite::Result<Outcome<Vec<farwatch_shared::id::ProbeId>>> {
     let customer = found!(get(c, scope, id)?);
     if scope.customer().is_some() {
-        return Ok(Err(Refused::Forbidden("this account is narrowed to one customer")));
+        return Ok(Err(Refused::Forbidden(
+            "this account is narrowed to one customer",
+        )));
     }
     if customer.name != confirm_name {
         return Ok(Err(Refused::Invalid {
@@ -131,7 +151,12 @@ pub fn delete(
         .prepare("SELECT id FROM probes WHERE customer_id = ?1")?
         .query_map([id], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    audit::write(c, scope, now, &act("customer.delete", &id, json!({ "name": customer.name })))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("customer.delete", &id, json!({ "name": customer.name })),
+    )?;
     c.execute("DELETE FROM customers WHERE id = ?1", [id])?;
     Ok(Ok(probes))
 }

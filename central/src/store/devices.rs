@@ -115,9 +115,15 @@ impl Listed {
     /// Whether `q` (lower case) is in its name, address, vendor, model or role.
     #[must_use]
     pub fn matches(&self, q: &str) -> bool {
-        [&self.name, &self.address, &self.vendor, &self.model, &self.role]
-            .iter()
-            .any(|text| text.to_lowercase().contains(q))
+        [
+            &self.name,
+            &self.address,
+            &self.vendor,
+            &self.model,
+            &self.role,
+        ]
+        .iter()
+        .any(|text| text.to_lowercase().contains(q))
     }
 }
 
@@ -164,7 +170,11 @@ pub fn listed(
             site: row.get(2)?,
             state,
             since,
-            name: if name.is_empty() { address.clone() } else { name },
+            name: if name.is_empty() {
+                address.clone()
+            } else {
+                name
+            },
             address,
             vendor: row.get(7)?,
             model: row.get(8)?,
@@ -372,7 +382,9 @@ pub fn get(c: &Connection, scope: &Scope, id: DeviceId) -> rusqlite::Result<Opti
             .prepare_cached(
                 "SELECT address, icmp, snmp FROM addresses WHERE probe_id = ?1 AND device_no = ?2",
             )?
-            .query_map((probe, number), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .query_map((probe, number), |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?
             .collect::<rusqlite::Result<_>>()?;
     }
     Ok(Some(whole))
@@ -424,17 +436,31 @@ pub fn update(
     change: &DeviceChange,
 ) -> rusqlite::Result<Outcome<Effects>> {
     let device = found!(get(c, scope, id)?);
-    let muted = change.muted_until.map(|until| until.map(|at| at.to_string()));
-    let detail = json!({ "display_name": change.display_name, "note": change.note, "muted_until": muted });
-    audit::write(c, scope, now, &act("device.update", &id, device.customer, detail))?;
+    let muted = change
+        .muted_until
+        .map(|until| until.map(|at| at.to_string()));
+    let detail =
+        json!({ "display_name": change.display_name, "note": change.note, "muted_until": muted });
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("device.update", &id, device.customer, detail),
+    )?;
     if let Some(name) = &change.display_name {
-        c.execute("UPDATE devices SET display_name = ?2 WHERE id = ?1", (id, name))?;
+        c.execute(
+            "UPDATE devices SET display_name = ?2 WHERE id = ?1",
+            (id, name),
+        )?;
     }
     if let Some(note) = &change.note {
         c.execute("UPDATE devices SET note = ?2 WHERE id = ?1", (id, note))?;
     }
     if let Some(until) = change.muted_until {
-        c.execute("UPDATE devices SET muted_until_ms = ?2 WHERE id = ?1", (id, until))?;
+        c.execute(
+            "UPDATE devices SET muted_until_ms = ?2 WHERE id = ?1",
+            (id, until),
+        )?;
     }
     let mut effects = Effects::new(device.customer, device.site);
     effects.push(Change::Device { device: id });
@@ -457,8 +483,16 @@ pub fn forget(
     let device = found!(get(c, scope, id)?);
     let sources = found!(sources(c, scope, id)?);
     let detail = json!({ "address": device.record.address });
-    audit::write(c, scope, now, &act("device.forget", &id, device.customer, detail))?;
-    c.execute("UPDATE devices SET forgotten_ms = ?2 WHERE id = ?1", (id, now))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("device.forget", &id, device.customer, detail),
+    )?;
+    c.execute(
+        "UPDATE devices SET forgotten_ms = ?2 WHERE id = ?1",
+        (id, now),
+    )?;
     c.execute(
         "DELETE FROM added_addresses WHERE site_id = ?1 AND address = ?2",
         (device.site, &device.record.address),
@@ -521,6 +555,9 @@ mod tests {
     fn names_sort_as_people_read_them() {
         let mut names = ["SW10", "sw2", "core", "sw2b", "10.0.0.10", "10.0.0.9"];
         names.sort_by_key(|name| natural_key(name));
-        assert_eq!(names, ["10.0.0.9", "10.0.0.10", "core", "sw2", "sw2b", "SW10"]);
+        assert_eq!(
+            names,
+            ["10.0.0.9", "10.0.0.10", "core", "sw2", "sw2b", "SW10"]
+        );
     }
 }

@@ -75,8 +75,14 @@ pub fn list(
     let mut filter = Filter::new();
     filter
         .and_if("e.device_id = ?", which.device)
-        .and_if("e.customer_id = ?", which.customer.or(scope.customer()))
-        .and_if("e.customer_id = ?", scope.customer().filter(|_| which.customer.is_some()))
+        .and_if(
+            "e.customer_id = ?",
+            which.customer.or_else(|| scope.customer()),
+        )
+        .and_if(
+            "e.customer_id = ?",
+            scope.customer().filter(|_| which.customer.is_some()),
+        )
         .and_if("e.site_id = ?", which.site)
         .and_if("e.probe_id = ?", which.probe);
     let total = c.query_row(
@@ -173,7 +179,10 @@ pub fn histogram(
     while let Some(row) = rows.next()? {
         let bin: i64 = row.get(0)?;
         let happened = count(row, 2)?;
-        let Some(bin) = usize::try_from(bin - first).ok().and_then(|i| bins.get_mut(i)) else {
+        let Some(bin) = usize::try_from(bin - first)
+            .ok()
+            .and_then(|i| bins.get_mut(i))
+        else {
             continue;
         };
         if row.get(1)? {

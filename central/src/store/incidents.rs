@@ -220,7 +220,9 @@ pub fn list(
         .prepare_cached(&filter.sql(COLUMNS, "ORDER BY i.id DESC LIMIT ?"))?
         .query_map(values.as_slice(), read)?
         .collect::<rusqlite::Result<Vec<_>>>()?;
-    Ok(Page::from_overfull(items, limit, total, |incident| incident.id))
+    Ok(Page::from_overfull(items, limit, total, |incident| {
+        incident.id
+    }))
 }
 
 /// One with its notes, steps and notifications, when `scope` sees it.

@@ -141,6 +141,9 @@ mod tests {
         };
         assert_eq!(query(0, "").limit(), 1);
         assert_eq!(query(1_000_000, "").limit(), HIGHEST_LIMIT);
-        assert_eq!(Page::of_sorted(vec![1, 2], &query(1, "'; DROP"), |n| *n).items, [1]);
+        assert_eq!(
+            Page::of_sorted(vec![1, 2], &query(1, "'; DROP"), |n| *n).items,
+            [1]
+        );
     }
 }

@@ -64,7 +64,9 @@ impl DevicePresence {
     /// When any probe of this device was last heard.
     #[must_use]
     pub fn heard(&self, device: DeviceId) -> Timestamp {
-        self.of.get(&device).map_or(Timestamp(0), |known| known.heard)
+        self.of
+            .get(&device)
+            .map_or(Timestamp(0), |known| known.heard)
     }
 
     /// Which probes watch it, under which number.
@@ -111,7 +113,10 @@ mod tests {
         let state = |muted, now| presence.state(device, DeviceState::Up, muted, Timestamp(now));
         assert_eq!(state(None, 159_999), DeviceState::Up);
         assert_eq!(state(None, 160_000), DeviceState::Unknown);
-        assert_eq!(state(Some(Timestamp(170_000)), 160_001), DeviceState::Maintenance);
+        assert_eq!(
+            state(Some(Timestamp(170_000)), 160_001),
+            DeviceState::Maintenance
+        );
         assert_eq!(state(Some(Timestamp(150_000)), 150_000), DeviceState::Up);
     }
 }

@@ -145,7 +145,12 @@ pub fn rename(
 ) -> rusqlite::Result<Outcome<SiteId>> {
     let probe = found!(get(c, scope, id)?);
     let detail = json!({ "name": name });
-    audit::write(c, scope, now, &act("probe.rename", &id, probe.customer, detail))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("probe.rename", &id, probe.customer, detail),
+    )?;
     c.execute("UPDATE probes SET name = ?2 WHERE id = ?1", (id, name))?;
     site_config::touch(c, probe.site)?;
     Ok(Ok(probe.site))

@@ -168,7 +168,9 @@ pub(super) fn remove_credential(
         |row| row.get(0),
     )?;
     let mut settings: SiteSettings = super::json(&document);
-    settings.credential_ids.retain(|id| *id != Id::from(credential));
+    settings
+        .credential_ids
+        .retain(|id| *id != Id::from(credential));
     c.execute(
         "UPDATE site_configs SET revision = revision + 1, document = ?2 WHERE site_id = ?1",
         (site, super::to_json(&settings)?),
@@ -200,10 +202,11 @@ pub fn put(
         return Ok(Err(refused));
     }
     for id in &settings.credential_ids {
-        let usable = credentials::get(c, scope, CredentialId::from(*id))?.is_some_and(|credential| {
-            credential.customer_id == customer.into()
-                && credential.site_id.is_none_or(|only| only == site.into())
-        });
+        let usable =
+            credentials::get(c, scope, CredentialId::from(*id))?.is_some_and(|credential| {
+                credential.customer_id == customer.into()
+                    && credential.site_id.is_none_or(|only| only == site.into())
+            });
         if !usable {
             return Ok(Err(Refused::Invalid {
                 field: "credential_ids",
@@ -234,28 +237,49 @@ fn check(settings: &SiteSettings) -> Outcome<()> {
     let invalid = |field, detail: String| Refused::Invalid { field, detail };
     for range in &settings.ranges {
         let net = parse_net(range).ok_or_else(|| {
-            invalid("ranges", format!("{range:?} is not a range: write 192.0.2.0/24"))
+            invalid(
+                "ranges",
+                format!("{range:?} is not a range: write 192.0.2.0/24"),
+            )
         })?;
         check_net(net, settings.allow_loopback)
             .map_err(|why| invalid("ranges", format!("{range}: {why}")))?;
     }
     for range in &settings.exclude {
         parse_net(range).ok_or_else(|| {
-            invalid("exclude", format!("{range:?} is not a range: write 192.0.2.0/24"))
+            invalid(
+                "exclude",
+                format!("{range:?} is not a range: write 192.0.2.0/24"),
+            )
         })?;
     }
     if settings.ranges.len() > 1_000 || settings.exclude.len() > 1_000 {
         return Err(invalid("ranges", "at most 1,000 ranges".to_owned()));
     }
-    if settings.snmp_ports.is_empty() || settings.snmp_ports.len() > 8 || settings.snmp_ports.contains(&0)
+    if settings.snmp_ports.is_empty()
+        || settings.snmp_ports.len() > 8
+        || settings.snmp_ports.contains(&0)
     {
-        return Err(invalid("snmp_ports", "one to eight ports from 1 to 65535".to_owned()));
+        return Err(invalid(
+            "snmp_ports",
+            "one to eight ports from 1 to 65535".to_owned(),
+        ));
     }
     let bounds = [
         ("icmp_interval_s", settings.icmp_interval_s, 1, 3_600),
         ("poll_interval_s", settings.poll_interval_s, 5, 86_400),
-        ("inventory_interval_s", settings.inventory_interval_s, 60, 604_800),
-        ("discovery_interval_s", settings.discovery_interval_s, 60, 604_800),
+        (
+            "inventory_interval_s",
+            settings.inventory_interval_s,
+            60,
+            604_800,
+        ),
+        (
+            "discovery_interval_s",
+            settings.discovery_interval_s,
+            60,
+            604_800,
+        ),
         ("icmp_rate_per_s", settings.icmp_rate_per_s, 1, 10_000),
     ];
     for (field, value, low, high) in bounds {
@@ -330,12 +354,19 @@ pub fn document_for_probe(
     )?;
     let settings: SiteSettings = super::json(&document);
     let addresses = c
-        .prepare_cached("SELECT address, port FROM added_addresses WHERE site_id = ?1 ORDER BY added_ms")?
+        .prepare_cached(
+            "SELECT address, port FROM added_addresses WHERE site_id = ?1 ORDER BY added_ms",
+        )?
         .query_map([scope.site()], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
     let mut opened = Vec::with_capacity(settings.credential_ids.len());
     for id in &settings.credential_ids {
-        opened.extend(open_credential(c, scope.customer(), vault, CredentialId::from(*id))?);
+        opened.extend(open_credential(
+            c,
+            scope.customer(),
+            vault,
+            CredentialId::from(*id),
+        )?);
     }
     Ok(SiteDocument {
         revision,
@@ -405,11 +436,23 @@ mod tests {
     #[test]
     fn ranges_that_must_not_be_asked_are_refused() {
         let check = |text: &str, loopback| check_net(parse_net(text).unwrap(), loopback);
-        for text in ["127.0.0.0/8", "127.0.0.1", "::1/128", "::ffff:127.0.0.1/128"] {
+        for text in [
+            "127.0.0.0/8",
+            "127.0.0.1",
+            "::1/128",
+            "::ffff:127.0.0.1/128",
+        ] {
             assert!(check(text, false).is_err(), "{text}");
         }
         assert!(check("127.0.1.0/24", true).is_ok());
-        for text in ["224.0.0.0/8", "0.0.0.0/0", "169.254.169.254", "10.0.0.0/8", "255.255.255.255", "2001:db8::/64"] {
+        for text in [
+            "224.0.0.0/8",
+            "0.0.0.0/0",
+            "169.254.169.254",
+            "10.0.0.0/8",
+            "255.255.255.255",
+            "2001:db8::/64",
+        ] {
             assert!(check(text, true).is_err(), "{text}");
         }
         for text in ["10.20.0.0/16", "192.0.2.7", "2001:db8::1/120"] {

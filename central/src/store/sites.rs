@@ -30,7 +30,8 @@ pub struct Site {
     pub probes: u64,
 }
 
-const COLUMNS: &str = "SELECT s.id, s.customer_id, u.name, s.name, s.time_zone, s.note, s.created_ms,
+const COLUMNS: &str =
+    "SELECT s.id, s.customer_id, u.name, s.name, s.time_zone, s.note, s.created_ms,
     (SELECT count(*) FROM probes p WHERE p.site_id = s.id AND p.revoked_ms IS NULL)
     FROM sites s JOIN customers u ON u.id = s.customer_id";
 
@@ -126,7 +127,12 @@ pub fn update(
 ) -> rusqlite::Result<Outcome<()>> {
     let site = found!(get(c, scope, id)?);
     let detail = json!({ "name": change.name, "time_zone": change.time_zone, "note": change.note });
-    audit::write(c, scope, now, &act("site.update", &id, site.customer_id, detail))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("site.update", &id, site.customer_id, detail),
+    )?;
     c.execute(
         "UPDATE sites SET name = coalesce(?2, name), time_zone = coalesce(?3, time_zone), note = coalesce(?4, note) WHERE id = ?1",
         (id, &change.name, &change.time_zone, &change.note),
@@ -160,7 +166,12 @@ pub fn delete(
         .query_map([id], |row| row.get(0))?
         .collect::<rusqlite::Result<Vec<_>>>()?;
     let detail = json!({ "name": site.name });
-    audit::write(c, scope, now, &act("site.delete", &id, site.customer_id, detail))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("site.delete", &id, site.customer_id, detail),
+    )?;
     // Incidents and events name their site without a foreign key, so that a deleted site leaves none behind.
     c.execute("DELETE FROM incidents WHERE site_id = ?1", [id])?;
     c.execute("DELETE FROM events WHERE site_id = ?1", [id])?;

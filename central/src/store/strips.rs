@@ -110,7 +110,10 @@ pub fn day(c: &Connection, device: DeviceId, now: Timestamp) -> rusqlite::Result
         let first = (from_ms - from.ms()) / SLOT_MS;
         let last = (to_ms - 1 - from.ms()).max(from_ms - from.ms()) / SLOT_MS;
         for slot in first..=last.min(SLOTS as i64 - 1) {
-            if let Some(slot) = usize::try_from(slot).ok().and_then(|i| day.slots.get_mut(i)) {
+            if let Some(slot) = usize::try_from(slot)
+                .ok()
+                .and_then(|i| day.slots.get_mut(i))
+            {
                 *slot = Some(slot.map_or(state, |worst| worst.min(state)));
             }
         }
@@ -135,7 +138,10 @@ pub fn days_of(
 
 /// The last 24 hours of every device, kept for a few seconds: overview, customers, sites and lists all need them.
 #[derive(Debug, Default)]
-pub struct DayCache(Mutex<Option<(Timestamp, Arc<HashMap<DeviceId, Day>>)>>);
+pub struct DayCache(Mutex<Option<(Timestamp, Days)>>);
+
+/// The last 24 hours by device.
+pub type Days = Arc<HashMap<DeviceId, Day>>;
 
 /// How old the cached days may be. The state now is laid over the last slot, so this only delays the colour of a slot.
 const CACHED_MS: i64 = 5_000;
@@ -145,11 +151,7 @@ impl DayCache {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn get(
-        &self,
-        c: &Connection,
-        now: Timestamp,
-    ) -> rusqlite::Result<Arc<HashMap<DeviceId, Day>>> {
+    pub fn get(&self, c: &Connection, now: Timestamp) -> rusqlite::Result<Days> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, days)) = &*cached
             && (0..CACHED_MS).contains(&now.since(*at))
@@ -157,7 +159,9 @@ impl DayCache {
             return Ok(days.clone());
         }
         let devices = c
-            .prepare_cached("SELECT id FROM devices INDEXED BY devices_in_lists WHERE forgotten_ms IS NULL")?
+            .prepare_cached(
+                "SELECT id FROM devices INDEXED BY devices_in_lists WHERE forgotten_ms IS NULL",
+            )?
             .query_map([], |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<DeviceId>>>()?;
         let days = Arc::new(days_of(c, devices, now)?);
@@ -313,7 +317,10 @@ mod tests {
         put(&c, device, 9 * DAY_MS - DAY_MS / 4, DeviceState::Up);
         put(&c, device, 10 * DAY_MS, DeviceState::Down);
         let days = calendar(&c, device, now, 3).unwrap();
-        let seen: Vec<_> = days.iter().map(|d| (d.day, d.worst, ratio(d.available_ms, d.known_ms))).collect();
+        let seen: Vec<_> = days
+            .iter()
+            .map(|d| (d.day, d.worst, ratio(d.available_ms, d.known_ms)))
+            .collect();
         assert_eq!(
             seen,
             [

@@ -96,8 +96,14 @@ pub fn create(
 ) -> rusqlite::Result<Outcome<TokenId>> {
     let site = found!(sites::get(c, scope, site)?);
     let id = TokenId::generate();
-    let detail = json!({ "site_id": site.id, "probe_name": probe_name, "expires_at": expires.to_string() });
-    audit::write(c, scope, now, &act("join-token.create", &id, site.customer_id, detail))?;
+    let detail =
+        json!({ "site_id": site.id, "probe_name": probe_name, "expires_at": expires.to_string() });
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("join-token.create", &id, site.customer_id, detail),
+    )?;
     c.execute(
         "INSERT INTO join_tokens (id, customer_id, site_id, secret_hash, probe_name, created_ms, created_by, expires_ms)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -166,7 +172,12 @@ pub fn void(
         )));
     }
     let site = found!(sites::get(c, scope, token.site_id.into())?);
-    audit::write(c, scope, now, &act("join-token.void", &id, site.customer_id, json!({})))?;
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("join-token.void", &id, site.customer_id, json!({})),
+    )?;
     c.execute("UPDATE join_tokens SET void = 1 WHERE id = ?1", [id])?;
     Ok(Ok(()))
 }

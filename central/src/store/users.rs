@@ -167,7 +167,9 @@ pub fn create(
     new: &NewUser,
 ) -> rusqlite::Result<Outcome<UserId>> {
     if scope.customer().is_some() && new.customer != scope.customer() {
-        return Ok(Err(Refused::Forbidden("this account is narrowed to one customer")));
+        return Ok(Err(Refused::Forbidden(
+            "this account is narrowed to one customer",
+        )));
     }
     if let Some(customer) = new.customer
         && customers::get(c, scope, customer)?.is_none()
@@ -175,8 +177,14 @@ pub fn create(
         return Ok(Err(Refused::NotFound));
     }
     let id = UserId::generate();
-    let detail = json!({ "user_name": new.user_name, "role": new.role, "customer_id": new.customer });
-    audit::write(c, scope, now, &act("user.create", &id, new.customer, detail))?;
+    let detail =
+        json!({ "user_name": new.user_name, "role": new.role, "customer_id": new.customer });
+    audit::write(
+        c,
+        scope,
+        now,
+        &act("user.create", &id, new.customer, detail),
+    )?;
     insert(c, now, id, new)?;
     Ok(Ok(id))
 }
@@ -255,7 +263,12 @@ pub fn update_own(
     let id = found!(scope.user());
     if change.display_name.is_some() || change.password_hash.is_some() {
         let detail = json!({ "display_name": change.display_name, "password": change.password_hash.is_some() });
-        audit::write(c, scope, now, &act("user.update", &id, scope.customer(), detail))?;
+        audit::write(
+            c,
+            scope,
+            now,
+            &act("user.update", &id, scope.customer(), detail),
+        )?;
     }
     let preferences = change.preferences.as_ref().map(ToString::to_string);
     c.execute(
@@ -294,7 +307,9 @@ pub fn put_setup_token(
         None => None,
     };
     let user_id = user.as_ref().map(|user| UserId::from(user.id));
-    let object = user.as_ref().map_or_else(|| "first admin".to_owned(), |u| u.user_name.clone());
+    let object = user
+        .as_ref()
+        .map_or_else(|| "first admin".to_owned(), |u| u.user_name.clone());
     audit::write(
         c,
         scope,
@@ -348,7 +363,11 @@ pub fn redeem_setup_token(
         from_address,
         now,
         &act(
-            if resets.is_some() { "user.reset" } else { "setup.done" },
+            if resets.is_some() {
+                "user.reset"
+            } else {
+                "setup.done"
+            },
             &id,
             None,
             json!({ "user_name": new.user_name }),
