@@ -61,6 +61,11 @@ pub enum EnrollError {
     /// No such probe.
     #[error("there is no such probe")]
     NoSuchProbe,
+    /// Nobody could join.
+    #[error(
+        "no address is configured at which probes reach this Central: one to eight of `host:port` are needed"
+    )]
+    Addresses,
 }
 
 /// A token for the console to show, once.
@@ -105,7 +110,7 @@ impl Enroll {
     /// `central.db` agree with the revocations: after a restore from a backup a revoked probe stays revoked.
     ///
     /// # Errors
-    /// [`EnrollError`]: a key file that others may read, an unreadable list, the database.
+    /// [`EnrollError`]: a key file that others may read, an unreadable list, no address, the database.
     pub async fn open(
         data_dir: &Path,
         central_db: &Path,
@@ -114,6 +119,7 @@ impl Enroll {
         addresses: Vec<String>,
         clock: Clock,
     ) -> Result<Self, EnrollError> {
+        check_addresses(&addresses)?;
         let reader = sqlite::open_reader(central_db)?;
         let deployment: DeploymentId = reader
             .query_row("SELECT id FROM deployment", [], |row| row.get(0))
@@ -139,9 +145,13 @@ impl Enroll {
             remembered: Remembered::default(),
         }));
         let (revocations, now) = (this.0.revocations.clone(), this.0.clock.now());
+        let addresses = this.addresses();
         this.0
             .writer
-            .write(move |c| renew::agree_with(c, &revocations, now))
+            .write(move |c| {
+                tell_addresses(c, &addresses)?;
+                renew::agree_with(c, &revocations, now)
+            })
             .await?
             .map_err(EnrollError::Revocations)?;
         Ok(this)
@@ -165,9 +175,21 @@ impl Enroll {
         self.0.addresses.borrow().clone()
     }
 
-    /// Changes where probes are told to reach this Central (`addresses_revision` is the caller's).
-    pub fn set_addresses(&self, addresses: Vec<String>) {
+    /// Changes where probes are told to reach this Central; returns the revision of the list, for the notice that tells
+    /// them.
+    ///
+    /// # Errors
+    /// [`EnrollError::Addresses`], or the database.
+    pub async fn set_addresses(&self, addresses: Vec<String>) -> Result<u64, EnrollError> {
+        check_addresses(&addresses)?;
+        let told = addresses.clone();
+        let revision = self
+            .0
+            .writer
+            .write(move |c| tell_addresses(c, &told))
+            .await?;
         self.0.addresses.send_replace(addresses);
+        Ok(revision)
     }
 
     /// Makes a token; the caller keeps its hash in `join_tokens`, bound to customer and site, and shows its text once.
@@ -326,6 +348,28 @@ fn refused(reason: &str, sentence: &str) -> CertificateAnswer {
         addresses: Vec::new(),
         names: (String::new(), String::new(), String::new()),
     }
+}
+
+fn check_addresses(addresses: &[String]) -> Result<(), EnrollError> {
+    let sound = |address: &String| !address.is_empty() && address.len() <= 255;
+    if (1..=8).contains(&addresses.len()) && addresses.iter().all(sound) {
+        Ok(())
+    } else {
+        Err(EnrollError::Addresses)
+    }
+}
+
+/// Keeps the list; its revision moves on when it is another than before.
+fn tell_addresses(c: &Connection, addresses: &[String]) -> rusqlite::Result<u64> {
+    let list = serde_json::Value::from(addresses).to_string();
+    c.execute(
+        "UPDATE deployment SET addresses = ?1, addresses_revision = addresses_revision + 1 WHERE addresses <> ?1",
+        [list],
+    )?;
+    let revision: i64 = c.query_row("SELECT addresses_revision FROM deployment", [], |row| {
+        row.get(0)
+    })?;
+    Ok(revision.cast_unsigned())
 }
 
 /// One line of the audit table, written before the act in the act's own transaction.

@@ -39,7 +39,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 pub use events::apply_undecoded;
-pub use pulls::PullSource;
+pub use pulls::{PullSource, SiteDocuments};
 pub use samples::SampleStore;
 
 use crate::control::Registry;

@@ -7,10 +7,15 @@
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::{BatchKey, Epoch, GapReason, Lane};
-use farwatch_shared::session::{CRC_WINDOW_MS, MAX_RANGES, SeqSet};
+use farwatch_shared::session::{CRC_WINDOW_MS, SeqSet};
 use farwatch_shared::wire::message::batch::{Batch, Dropped};
 use farwatch_shared::wire::message::session::LaneCommitted;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
+
+mod crcs;
+mod ranges;
+
+use crcs::Known;
 
 /// The tables, for the migrations of both files.
 pub const SCHEMA: &str = include_str!("store/migrations/0002_ledger.sql");
@@ -125,16 +130,24 @@ pub fn admit(
         "INSERT INTO lane_progress (probe_id, epoch, lane) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?
     .execute(params![probe, key.epoch, key.lane.code()])?;
-    let admission = if is_done(c, probe, key)? {
-        compare(c, probe, entry)?
-    } else if extend(c, probe, key)? {
+    let admission = if ranges::is_done(c, probe, key)? {
+        match crcs::compare(c, probe, entry)? {
+            Known::Same => Admission::Repeat,
+            Known::Other => Admission::Conflict,
+            // Given up by a `dropped` record, and here it is after all, or a clone's under the same key.
+            Known::GivenUp => {
+                ranges::not_missing_after_all(c, probe, key)?;
+                Admission::New
+            }
+        }
+    } else if ranges::extend(c, probe, key, entry.to)? {
         Admission::New
     } else {
         Admission::Full
     };
     match admission {
         Admission::New => {
-            put_crc(c, probe, key, entry.crc, now)?;
+            crcs::put(c, probe, key, entry.crc, now)?;
             c.prepare_cached(
                 "UPDATE lane_progress SET batches = batches + 1, samples = samples + ?4, undecoded = undecoded + ?5,
                      newest_ms = max(newest_ms, ?6), updated_ms = ?7
@@ -189,16 +202,18 @@ pub fn mark_dropped(
         "INSERT INTO lane_progress (probe_id, epoch, lane) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
     )?
     .execute(params![probe, dropped.epoch, dropped.lane])?;
-    let done = done_within(c, probe, dropped.epoch, lane, from, to)?;
+    let done = ranges::done_within(c, probe, dropped.epoch, lane, from, to)?;
     let missing = SeqSet::of(dropped.from_seq.max(1), dropped.to_seq).without(&done);
     if missing.is_empty() {
         return Ok(missing);
     }
-    join(c, probe, dropped.epoch, lane, from, to)?;
+    ranges::join(c, probe, dropped.epoch, lane, (from, to), dropped.to)?;
+    crcs::give_up(c, probe, dropped.epoch, lane, &missing, now)?;
     let count = to_sql(missing.count())?;
     let quarantined = dropped.reason == GapReason::Quarantined.code();
     c.prepare_cached(
-        "UPDATE lane_progress SET dropped = dropped + ?4, quarantined = quarantined + ?5, updated_ms = ?6
+        "UPDATE lane_progress SET dropped = dropped + ?4, quarantined = quarantined + ?5,
+             newest_ms = max(newest_ms, ?7), updated_ms = ?6
          WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3",
     )?
     .execute(params![
@@ -207,7 +222,8 @@ pub fn mark_dropped(
         dropped.lane,
         if quarantined { 0 } else { count },
         if quarantined { count } else { 0 },
-        now
+        now,
+        dropped.to
     ])?;
     c.prepare_cached(
         "INSERT INTO lane_dropped (probe_id, epoch, lane, from_seq, to_seq, from_ms, to_ms, reason, missing)
@@ -242,8 +258,8 @@ pub fn committed_lane(
     Ok(LaneCommitted {
         epoch,
         lane: lane.code(),
-        watermark: to_seq(watermark(c, probe, epoch, lane)?),
-        ranges: ranges(c, probe, epoch, lane)?,
+        watermark: to_seq(ranges::watermark(c, probe, epoch, lane)?),
+        ranges: ranges::all(c, probe, epoch, lane)?,
     })
 }
 
@@ -267,7 +283,7 @@ pub fn ledger(c: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<LaneLedger
         .into_iter()
         .map(|(epoch, lane)| {
             let dropped_ranges = dropped_ranges(c, probe, epoch, lane)?;
-            let ranges = ranges(c, probe, epoch, lane)?;
+            let ranges = ranges::all(c, probe, epoch, lane)?;
             c.prepare_cached(
                 "SELECT watermark, batches, samples, undecoded, quarantined, dropped, repeats, conflicts, newest_ms
                  FROM lane_progress WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3",
@@ -343,6 +359,41 @@ pub fn decoded(
     Ok(())
 }
 
+/// Until when everything of a probe is here without a hole, for `HelloAnswer::newest_committed` (from metrics.db):
+/// before the lowest hole of any lane that moved lately, else the newest time of all; 0 = nothing yet.
+///
+/// A probe whose store is younger than this writes a gap from here on: holes of its lost store are then covered.
+///
+/// # Errors
+/// SQLite's own.
+pub fn complete_to(c: &Connection, probe: ProbeId, now: Timestamp) -> rusqlite::Result<Timestamp> {
+    let mut complete = newest(c, probe)?;
+    let holes: Vec<(Epoch, u8, Timestamp, i64)> = c
+        .prepare_cached(
+            "SELECT epoch, lane, watermark_ms, watermark FROM lane_progress WHERE probe_id = ?1 AND updated_ms > ?2
+             AND EXISTS (SELECT 1 FROM lane_ranges WHERE lane_ranges.probe_id = lane_progress.probe_id
+                 AND lane_ranges.epoch = lane_progress.epoch AND lane_ranges.lane = lane_progress.lane)",
+        )?
+        .query_map(params![probe, now.plus_ms(-CRC_WINDOW_MS)], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (epoch, lane, watermark_ms, watermark) in holes {
+        let before = if watermark > 0 {
+            Some(watermark_ms)
+        } else {
+            // Nothing below the hole: an earlier epoch ends before it, or knowledge begins with the lowest range.
+            c.prepare_cached(
+                "SELECT coalesce((SELECT max(newest_ms) FROM lane_progress WHERE probe_id = ?1 AND epoch < ?2 AND newest_ms > 0),
+                     (SELECT to_ms FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3 ORDER BY from_seq LIMIT 1))",
+            )?
+            .query_row(params![probe, epoch, lane], |row| row.get(0))?
+        };
+        complete = complete.min(before.unwrap_or(complete));
+    }
+    Ok(complete)
+}
+
 /// The newest time in any committed batch of a probe; 0 = none.
 ///
 /// # Errors
@@ -393,186 +444,6 @@ pub fn forget(c: &Connection, probe: ProbeId) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn watermark(c: &Connection, probe: ProbeId, epoch: Epoch, lane: Lane) -> rusqlite::Result<i64> {
-    c.prepare_cached(
-        "SELECT watermark FROM lane_progress WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3",
-    )?
-    .query_row(params![probe, epoch, lane.code()], |row| row.get(0))
-    .optional()
-    .map(Option::unwrap_or_default)
-}
-
-fn is_done(c: &Connection, probe: ProbeId, key: BatchKey) -> rusqlite::Result<bool> {
-    let seq = to_sql(key.seq)?;
-    if seq <= watermark(c, probe, key.epoch, key.lane)? {
-        return Ok(true);
-    }
-    c.prepare_cached(
-        "SELECT to_seq >= ?4 FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3 AND from_seq <= ?4
-         ORDER BY from_seq DESC LIMIT 1",
-    )?
-    .query_row(params![probe, key.epoch, key.lane.code(), seq], |row| row.get(0))
-    .optional()
-    .map(Option::unwrap_or_default)
-}
-
-/// A done seq comes again: the same content, or a clone's?
-fn compare(c: &Connection, probe: ProbeId, entry: &Entry) -> rusqlite::Result<Admission> {
-    let key = entry.key;
-    let known: Option<Vec<u8>> = c
-        .prepare_cached(
-            "SELECT substr(crcs, ?5, 4) FROM lane_crcs WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3 AND block = ?4",
-        )?
-        .query_row(
-            params![probe, key.epoch, key.lane.code(), block(key.seq)?, offset(key.seq) + 1],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(bytes) = known {
-        let crc = bytes.try_into().map_or(0, u32::from_le_bytes);
-        // 0: dropped or set aside before it came, or a crc that is 0.
-        return Ok(if crc == 0 || crc == entry.crc {
-            Admission::Repeat
-        } else {
-            Admission::Conflict
-        });
-    }
-    // The crc is gone: what is committed was committed before the horizon. A batch with a later time is another one.
-    let horizon: Timestamp = c
-        .prepare_cached("SELECT crcs_pruned_ms FROM ledger_meta")?
-        .query_row([], |row| row.get(0))?;
-    Ok(if horizon.ms() > 0 && entry.to > horizon {
-        Admission::Conflict
-    } else {
-        Admission::Repeat
-    })
-}
-
-/// Counts a seq as done that is not; false when its range has no room.
-fn extend(c: &Connection, probe: ProbeId, key: BatchKey) -> rusqlite::Result<bool> {
-    let seq = to_sql(key.seq)?;
-    let at = watermark(c, probe, key.epoch, key.lane)?;
-    if seq > at + 1 && !touches(c, probe, key, seq)? {
-        let count: i64 = c
-            .prepare_cached(
-                "SELECT count(*) FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3",
-            )?
-            .query_row(params![probe, key.epoch, key.lane.code()], |row| row.get(0))?;
-        if usize::try_from(count).is_ok_and(|count| count >= MAX_RANGES) {
-            return Ok(false);
-        }
-    }
-    join(c, probe, key.epoch, key.lane, seq, seq)?;
-    Ok(true)
-}
-
-fn touches(c: &Connection, probe: ProbeId, key: BatchKey, seq: i64) -> rusqlite::Result<bool> {
-    c.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3
-             AND from_seq = ?4 + 1)
-         OR coalesce((SELECT to_seq = ?4 - 1 FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3
-             AND from_seq < ?4 ORDER BY from_seq DESC LIMIT 1), 0)",
-    )?
-    .query_row(params![probe, key.epoch, key.lane.code(), seq], |row| row.get(0))
-}
-
-/// Adds `from..=to` to a lane's ranges, joining what touches, and lets the watermark swallow what has reached it.
-fn join(
-    c: &Connection,
-    probe: ProbeId,
-    epoch: Epoch,
-    lane: Lane,
-    from: i64,
-    to: i64,
-) -> rusqlite::Result<()> {
-    let at = watermark(c, probe, epoch, lane)?;
-    // The usual case: the next seq of a lane without holes.
-    let (mut low, mut high) = (from, to);
-    let touched: (Option<i64>, Option<i64>) = c
-        .prepare_cached(
-            "SELECT min(from_seq), max(to_seq) FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3
-             AND from_seq <= ?5 + 1 AND to_seq >= ?4 - 1",
-        )?
-        .query_row(params![probe, epoch, lane.code(), from, to], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
-    if let (Some(first), Some(last)) = touched {
-        low = low.min(first);
-        high = high.max(last);
-        c.prepare_cached(
-            "DELETE FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3 AND from_seq BETWEEN ?4 AND ?5",
-        )?
-        .execute(params![probe, epoch, lane.code(), low, high])?;
-    }
-    if low <= at + 1 {
-        c.prepare_cached(
-            "UPDATE lane_progress SET watermark = max(watermark, ?4) WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3",
-        )?
-        .execute(params![probe, epoch, lane.code(), high])?;
-    } else {
-        c.prepare_cached(
-            "INSERT INTO lane_ranges (probe_id, epoch, lane, from_seq, to_seq) VALUES (?1, ?2, ?3, ?4, ?5)",
-        )?
-        .execute(params![probe, epoch, lane.code(), low, high])?;
-    }
-    Ok(())
-}
-
-fn done_within(
-    c: &Connection,
-    probe: ProbeId,
-    epoch: Epoch,
-    lane: Lane,
-    from: i64,
-    to: i64,
-) -> rusqlite::Result<SeqSet> {
-    let mut done = SeqSet::of(1, to_seq(watermark(c, probe, epoch, lane)?));
-    let mut statement = c.prepare_cached(
-        "SELECT from_seq, to_seq FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3
-         AND from_seq <= ?5 AND to_seq >= ?4",
-    )?;
-    let mut rows = statement.query(params![probe, epoch, lane.code(), from, to])?;
-    while let Some(row) = rows.next()? {
-        done.insert(to_seq(row.get(0)?), to_seq(row.get(1)?));
-    }
-    Ok(done)
-}
-
-fn put_crc(
-    c: &Connection,
-    probe: ProbeId,
-    key: BatchKey,
-    crc: u32,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    let at = params![probe, key.epoch, key.lane.code(), block(key.seq)?];
-    let known: Option<Vec<u8>> = c
-        .prepare_cached(
-            "SELECT crcs FROM lane_crcs WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3 AND block = ?4",
-        )?
-        .query_row(at, |row| row.get(0))
-        .optional()?;
-    let mut crcs = known.unwrap_or_default();
-    let offset = usize::try_from(offset(key.seq)).expect("an offset is below 1,024");
-    if crcs.len() < offset + 4 {
-        crcs.resize(offset + 4, 0);
-    }
-    crcs[offset..offset + 4].copy_from_slice(&crc.to_le_bytes());
-    c.prepare_cached(
-        "INSERT INTO lane_crcs (probe_id, epoch, lane, block, crcs, newest_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-         ON CONFLICT DO UPDATE SET crcs = excluded.crcs, newest_ms = max(newest_ms, excluded.newest_ms)",
-    )?
-    .execute(params![
-        probe,
-        key.epoch,
-        key.lane.code(),
-        block(key.seq)?,
-        crcs,
-        now
-    ])?;
-    Ok(())
-}
-
 fn lanes(c: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<(Epoch, Lane)>> {
     let all: Vec<(Epoch, u8)> = c
         .prepare_cached(
@@ -584,23 +455,6 @@ fn lanes(c: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<(Epoch, Lane)>>
         .into_iter()
         .filter_map(|(epoch, lane)| Some((epoch, Lane::from_code(lane)?)))
         .collect())
-}
-
-fn ranges(
-    c: &Connection,
-    probe: ProbeId,
-    epoch: Epoch,
-    lane: Lane,
-) -> rusqlite::Result<Vec<(u64, u64)>> {
-    c.prepare_cached(
-        "SELECT from_seq, to_seq FROM lane_ranges WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3
-         ORDER BY from_seq",
-    )?
-    .query_map(params![probe, epoch, lane.code()], |row| {
-        Ok((to_seq(row.get(0)?), to_seq(row.get(1)?)))
-    })?
-    .take(MAX_RANGES)
-    .collect()
 }
 
 fn dropped_ranges(
@@ -628,18 +482,6 @@ fn dropped_range(row: &rusqlite::Row<'_>, at: usize) -> rusqlite::Result<Dropped
         reason: row.get(at + 4)?,
         missing: to_seq(row.get(at + 5)?),
     })
-}
-
-/// Seqs of one row of crcs.
-const BLOCK: u64 = 256;
-
-fn block(seq: u64) -> rusqlite::Result<i64> {
-    to_sql(seq / BLOCK)
-}
-
-/// Where a seq's crc starts in its row.
-fn offset(seq: u64) -> i64 {
-    i64::try_from(seq % BLOCK * 4).unwrap_or(0)
 }
 
 fn to_sql(n: u64) -> rusqlite::Result<i64> {

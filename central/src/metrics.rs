@@ -10,9 +10,9 @@
 //! ```
 //!
 //! - [`query`] what can be asked, and the answers
-//! - `commit`, `load`, `seal`, `read`, `prune`: what is done, one file each
+//! - `commit`, `load`, `seal`, `roll`, `read`, `prune`: what is done, one file each
 //! - `state`, `row`, `live`, `proof`: what is in memory
-//! - `chunk`, `shape`, `batches`, `days`, `gaps`, `schema`: what is in the files
+//! - `chunk`, `rollup`, `shape`, `batches`, `days`, `gaps`, `schema`: what is in the files
 //! - `bucket`: samples to points
 
 pub mod query;
@@ -30,6 +30,8 @@ mod load;
 mod proof;
 mod prune;
 mod read;
+mod roll;
+mod rollup;
 mod row;
 mod schema;
 mod seal;
@@ -41,6 +43,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
@@ -57,7 +60,7 @@ use tokio_util::sync::CancellationToken;
 use crate::ledger;
 use crate::scope::ProbeScope;
 pub use crate::store::inbound::ClockCorrection;
-use days::{Days, lock};
+use days::{Days, Kind, lock};
 use query::{
     AnchorCounts, CommitOutcome, DroppedRange, GapSpan, LaneReport, LastValue, LedgerReport, Range,
     RangeQuery, Source, Summary, TopItem,
@@ -121,6 +124,10 @@ struct Inner {
     writer: Writer,
     readers: Mutex<Vec<Connection>>,
     days: Days,
+    five_minutes: Days,
+    hours: Days,
+    /// Days with hours whose roll-ups may not be computed.
+    to_roll: Mutex<BTreeSet<i64>>,
     state: RwLock<State>,
     /// Held by the one pass that seals.
     sealing: Mutex<()>,
@@ -166,11 +173,16 @@ impl Metrics {
             return Err(MetricsError::Damaged);
         }
         let writer = Writer::start(connection, path, "metrics")?;
+        let folder = |kind| Days::open(kind, data_dir.join("days"), clock.clone());
+        let days = folder(Kind::Samples)?;
         let inner = Inner {
             path: path.to_owned(),
             writer,
             readers: Mutex::default(),
-            days: Days::open(data_dir.join("days"), clock.clone())?,
+            to_roll: Mutex::new(days.within(i64::MIN, i64::MAX).into_iter().collect()),
+            days,
+            five_minutes: folder(Kind::FiveMinutes)?,
+            hours: folder(Kind::Hours)?,
             state: RwLock::default(),
             sealing: Mutex::default(),
             settings,

@@ -260,7 +260,7 @@ impl Detector {
         &mut self,
         no: DeviceNo,
         instance: InstanceNo,
-        name: &str,
+        name: impl FnOnce() -> String,
         admin: Option<u8>,
         oper: Option<u8>,
         now: Moment,
@@ -274,7 +274,7 @@ impl Detector {
             Some(PortNews::Up) => (EventKind::InterfaceUp, Severity::Cleared, "up"),
             None => return out,
         };
-        let mut event = device.event(no, kind, severity, &format!("{name} is {word}"), now);
+        let mut event = device.event(no, kind, severity, &format!("{} is {word}", name()), now);
         event.instance = instance;
         event.state = NO_STATE;
         out.events.push(event);

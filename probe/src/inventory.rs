@@ -146,7 +146,9 @@ impl Inventory {
     /// A device that is watched.
     #[must_use]
     pub fn get(&self, no: DeviceNo) -> Option<&Device> {
-        self.devices.get(&no).filter(|device| !device.record.retired)
+        self.devices
+            .get(&no)
+            .filter(|device| !device.record.retired)
     }
 
     /// A device, watched or not.
@@ -163,7 +165,9 @@ impl Inventory {
 
     /// All that are watched, by number.
     pub fn iter(&self) -> impl Iterator<Item = &Device> {
-        self.devices.values().filter(|device| !device.record.retired)
+        self.devices
+            .values()
+            .filter(|device| !device.record.retired)
     }
 
     /// How many are watched.
@@ -204,7 +208,14 @@ impl Inventory {
             device.address = found.address;
             device.record.address = found.address.to_string();
         }
-        device.add_address(found.address, if found.by_person { "person" } else { "discovery" });
+        device.add_address(
+            found.address,
+            if found.by_person {
+                "person"
+            } else {
+                "discovery"
+            },
+        );
         device.private.ping_worked |= found.ping == Some(true);
         if let Some(snmp) = found.snmp {
             device.learn(snmp, device.address == found.address || moved, &mut out);
@@ -246,6 +257,31 @@ impl Inventory {
         true
     }
 
+    /// The interface table was read again between two inventories; `true` when anything in it changed.
+    pub fn renumbered(
+        &mut self,
+        no: DeviceNo,
+        matched: interfaces::Matched,
+        changed: Option<u32>,
+        at: Timestamp,
+    ) -> bool {
+        let Some(device) = self.devices.get_mut(&no) else {
+            return false;
+        };
+        let before = device.clone();
+        device.record.interfaces = matched.records;
+        if *device.private.ports != *matched.ports {
+            device.private.ports = matched.ports.into();
+        }
+        device.private.table_changed = changed;
+        device.fit();
+        let differs = device.differs_from(&before);
+        if differs {
+            device.record.at = at;
+        }
+        differs
+    }
+
     /// What a poll of a device costs: told when it has changed by much.
     pub fn poll_cost(&mut self, no: DeviceNo, cost: (u32, u32, u32)) -> bool {
         let Some(device) = self.devices.get_mut(&no) else {
@@ -262,7 +298,11 @@ impl Inventory {
 
     /// The device is no longer watched: forgotten by a person, or out of the ranges.
     pub fn retire(&mut self, no: DeviceNo, at: Timestamp) -> bool {
-        let Some(device) = self.devices.get_mut(&no).filter(|device| !device.record.retired) else {
+        let Some(device) = self
+            .devices
+            .get_mut(&no)
+            .filter(|device| !device.record.retired)
+        else {
             return false;
         };
         device.record.retired = true;
@@ -321,8 +361,13 @@ impl Inventory {
             Some(name) => format!("found {name} at {}", found.address),
             None => format!("found at {}", found.address),
         };
-        out.events
-            .push(news(no, EventKind::DeviceFound, Severity::Cleared, &text, found.at));
+        out.events.push(news(
+            no,
+            EventKind::DeviceFound,
+            Severity::Cleared,
+            &text,
+            found.at,
+        ));
         let device = Device {
             no,
             address: found.address,
@@ -342,7 +387,12 @@ impl Inventory {
     /// Devices that were known by ping alone at addresses that now turn out to be this one's.
     fn absorb(&mut self, no: DeviceNo, own: &[IpAddr], out: &mut Observed) {
         for address in own {
-            let Some(other) = self.by_address.get(address).copied().filter(|other| *other != no) else {
+            let Some(other) = self
+                .by_address
+                .get(address)
+                .copied()
+                .filter(|other| *other != no)
+            else {
                 self.by_address.insert(*address, no);
                 continue;
             };
@@ -374,7 +424,9 @@ impl Inventory {
 }
 
 fn out_at(devices: &BTreeMap<DeviceNo, Device>, no: DeviceNo) -> Timestamp {
-    devices.get(&no).map_or_else(Timestamp::default, |device| device.record.at)
+    devices
+        .get(&no)
+        .map_or_else(Timestamp::default, |device| device.record.at)
 }
 
 impl Device {
@@ -508,7 +560,9 @@ impl Device {
             match known {
                 Some((_, known)) if !value.is_empty() => *known = DeviceText::from(value),
                 None if !value.is_empty() => {
-                    record.evidence.push((kind.to_owned(), DeviceText::from(value)));
+                    record
+                        .evidence
+                        .push((kind.to_owned(), DeviceText::from(value)));
                 }
                 _ => {}
             }
@@ -576,7 +630,13 @@ impl Device {
         for (field, was, is) in fields {
             if !was.is_empty() && !is.is_empty() && was != is {
                 let text = format!("{field} changed from {was} to {is}");
-                let mut event = news(self.no, EventKind::DeviceChanged, Severity::Cleared, &text, at);
+                let mut event = news(
+                    self.no,
+                    EventKind::DeviceChanged,
+                    Severity::Cleared,
+                    &text,
+                    at,
+                );
                 event.detail = vec![
                     ("field".to_owned(), DeviceText::from(field)),
                     ("before".to_owned(), DeviceText::from(was)),
@@ -586,7 +646,10 @@ impl Device {
             }
         }
         if !was.credential.is_empty() && was.credential != is.credential {
-            let text = format!("answers to credential {} now, not to {}", is.credential, was.credential);
+            let text = format!(
+                "answers to credential {} now, not to {}",
+                is.credential, was.credential
+            );
             told.push(news(
                 self.no,
                 EventKind::CredentialChanged,
@@ -599,7 +662,13 @@ impl Device {
     }
 }
 
-fn news(no: DeviceNo, kind: EventKind, severity: Severity, text: &str, at: Timestamp) -> EventRecord {
+fn news(
+    no: DeviceNo,
+    kind: EventKind,
+    severity: Severity,
+    text: &str,
+    at: Timestamp,
+) -> EventRecord {
     EventRecord {
         at,
         kind: kind.code(),

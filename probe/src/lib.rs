@@ -1,6 +1,8 @@
 //! One customer site, seen from inside.
 
 pub mod app;
+pub mod check;
+pub mod cli;
 pub mod config;
 pub mod detect;
 pub mod discovery;
@@ -12,4 +14,6 @@ pub mod join;
 pub mod monitor;
 pub mod snmp;
 pub mod spool;
+pub mod status;
+pub mod steering;
 pub mod uplink;

@@ -454,7 +454,7 @@ impl Spool {
         let outcome = self
             .writing(move |c| {
                 space::make_room(c, bound, bytes, GapReason::SpoolOverflow, made.now)?;
-                append::pay(c, &paid, made.now)?;
+                append::pay(c, &paid)?;
                 let keys = append::append(c, &drafts, &made)?;
                 if keys.is_some() {
                     extra(c)?;
@@ -565,3 +565,6 @@ fn to_sql(n: u64) -> rusqlite::Result<i64> {
 fn to_seq(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -24,7 +24,7 @@ use farwatch_shared::lifecycle::Lifecycle;
 use farwatch_shared::link::Listener;
 use farwatch_shared::model::{BatchKey, Epoch, Lane};
 use farwatch_shared::session::sender::Limits;
-use farwatch_shared::sqlite::{self, Schema, Writer};
+use farwatch_shared::sqlite::{self, Writer};
 use farwatch_shared::wire::message::batch::{
     Batch, Dropped, EVENTS, EventRecord, EventsBody, LayoutsBody, SAMPLES,
 };
@@ -37,15 +37,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) const SOON: Duration = Duration::from_secs(20);
-
-const SCHEMA: Schema = Schema {
-    application_id: 0x4657_0001,
-    migrations: &[
-        include_str!("../../central/src/store/migrations/0001_first_light.sql"),
-        include_str!("../../central/src/store/migrations/0002_ledger.sql"),
-        include_str!("../../central/src/store/migrations/0004_undecoded.sql"),
-    ],
-};
 
 /// Samples in memory, admitted through the real ledger.
 #[derive(Clone)]
@@ -68,9 +59,7 @@ pub(crate) struct NoRoom;
 impl Samples {
     fn new() -> Self {
         let ledger = Connection::open_in_memory().unwrap();
-        ledger
-            .execute_batch(ledger::SCHEMA)
-            .unwrap();
+        ledger.execute_batch(ledger::SCHEMA).unwrap();
         Self(Arc::new(SamplesInner {
             ledger: Mutex::new(ledger),
             kept: Mutex::default(),
@@ -147,6 +136,9 @@ impl SampleStore for Samples {
     }
 
     async fn put_layouts(&self, _scope: &ProbeScope, body: &LayoutsBody) -> Result<(), NoRoom> {
+        if self.0.full.load(Ordering::Relaxed) {
+            return Err(NoRoom);
+        }
         self.0.layouts.lock().unwrap().push(body.clone());
         Ok(())
     }
@@ -223,7 +215,7 @@ impl Hall {
     pub(crate) async fn open_at(clock: Clock) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("central.db");
-        let c = sqlite::open(&path, &SCHEMA).unwrap();
+        let c = sqlite::open(&path, &farwatch_central::store::SCHEMA).unwrap();
         let (customer, site) = (CustomerId::generate(), SiteId::generate());
         c.execute(
             "INSERT INTO deployment (one, id, created_ms) VALUES (1, ?1, 0)",
@@ -248,7 +240,7 @@ impl Hall {
             &path,
             writer.clone(),
             registry.clone(),
-            Vec::new(),
+            vec!["127.0.0.1:1".to_owned()],
             clock.clone(),
         )
         .await
@@ -267,7 +259,8 @@ impl Hall {
             life: None,
         };
         hall.start();
-        hall.enroll.set_addresses(vec![hall.address.to_string()]);
+        let reached = vec![hall.address.to_string()];
+        hall.enroll.set_addresses(reached).await.unwrap();
         hall
     }
 
@@ -432,6 +425,19 @@ impl Box {
         let mut status = self.handle().watch_status();
         let connected = tokio::time::timeout(SOON, status.wait_for(|status| status.connected));
         connected.await.expect("a session within its time").unwrap();
+    }
+
+    /// Waits for a session with Central at `address`.
+    pub(crate) async fn connected_at(&self, address: SocketAddr) {
+        let mut status = self.handle().watch_status();
+        let there = |status: &farwatch_probe::uplink::LinkStatus| {
+            status.connected && status.address == address.to_string()
+        };
+        let connected = tokio::time::timeout(SOON, status.wait_for(there));
+        connected
+            .await
+            .expect("a session at the new place")
+            .unwrap();
     }
 
     /// Waits until there is none, and says why.

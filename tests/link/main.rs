@@ -3,4 +3,3 @@
 mod hall;
 mod hostile;
 mod sessions;
-mod wire;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use farwatch_probe::identity::Identity;
 use farwatch_probe::uplink::Wish;
 use farwatch_shared::clock::{Clock, Timestamp};
+use farwatch_shared::model::{DeviceNo, Layout, LayoutNo};
 use farwatch_shared::wire::message::session::Notice;
 use farwatch_tests::eventually;
 
@@ -113,6 +114,81 @@ async fn a_probe_pulls_and_is_told_and_is_echoed() {
             .ok_or("none yet")
     })
     .await;
+    probe.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn layouts_are_with_the_samples_before_they_are_acknowledged() {
+    let hall = Hall::open().await;
+    let mut probe = Box::join(&hall, "one").await;
+    let layout = Layout {
+        no: LayoutNo(1),
+        device: DeviceNo(1),
+        group: 0,
+        interval_s: 10,
+        phase_s: 3,
+        valid_from_s: 1_800_000_000,
+        metrics: Vec::new(),
+        columns: Vec::new(),
+    };
+    probe
+        .spool
+        .commit_layouts(probe.spool.epoch(), vec![layout])
+        .await
+        .unwrap();
+    hall.samples.set_full(true);
+    probe.start();
+    let mut sessions = probe.handle().revisions();
+    let told = tokio::time::timeout(SOON, sessions.wait_for(|told| told.session >= 2));
+    assert!(told.await.is_ok(), "the session ends over it");
+    assert_eq!(
+        hall.count("SELECT count(*) FROM lane_progress").await,
+        0,
+        "nothing says that it is committed"
+    );
+    hall.samples.set_full(false);
+    probe.all_acknowledged().await;
+    assert!(hall.samples.layouts() >= 1);
+    probe.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn central_may_move() {
+    let mut hall = Hall::open().await;
+    let mut probe = Box::join(&hall, "one").await;
+    probe.start();
+    probe.connected().await;
+    let before = hall.address;
+    // First it is announced, then it happens.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let after = socket.local_addr().unwrap();
+    drop(socket);
+    let revision = hall
+        .enroll
+        .set_addresses(vec![after.to_string()])
+        .await
+        .unwrap();
+    let notice = Notice {
+        config_revision: 0,
+        addresses_revision: revision,
+        discover_now: false,
+        add_addresses: Vec::new(),
+        forget_devices: Vec::new(),
+    };
+    assert!(hall.registry.notify(probe.id, notice));
+    eventually(SOON, "the probe knows both", || async {
+        let known = Box::identity(&probe.dir).addresses();
+        if known == [after.to_string(), before.to_string()] {
+            Ok(())
+        } else {
+            Err(known)
+        }
+    })
+    .await;
+    hall.stop().await;
+    hall.address = after;
+    hall.start();
+    probe.connected_at(after).await;
     probe.stop().await;
 }
 

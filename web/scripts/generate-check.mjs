@@ -8,9 +8,13 @@ const folder = mkdtempSync(join(tmpdir(), 'farwatch-types-'));
 const made = join(folder, 'schema.d.ts');
 const bin = (name) => join('node_modules', '.bin', name);
 try {
-  execFileSync(bin('openapi-typescript'), ['../central/openapi.json', '-o', made], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-  });
+  execFileSync(
+    bin('openapi-typescript'),
+    ['../central/openapi.json', '--empty-objects-unknown', '-o', made],
+    {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    },
+  );
   const formatted = execFileSync(bin('biome'), ['format', '--stdin-file-path=src/api/schema.d.ts'], {
     input: readFileSync(made),
     maxBuffer: 1 << 26,

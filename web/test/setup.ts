@@ -24,4 +24,6 @@ window.ResizeObserver ??= class {
 Object.defineProperties(HTMLElement.prototype, {
   offsetHeight: { configurable: true, get: () => 640 },
   offsetWidth: { configurable: true, get: () => 1200 },
+  clientHeight: { configurable: true, get: () => 640 },
+  clientWidth: { configurable: true, get: () => 1200 },
 });

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::id::{CustomerId, DeploymentId, SiteId, TokenId};
 use farwatch_shared::link::{JoinToken, Peer, accept};
-use farwatch_shared::sqlite::{self, Schema, Writer};
+use farwatch_shared::sqlite::{self, Writer};
 use farwatch_shared::wire::message::enroll::{CertificateAnswer, JoinRequest};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::CertificateDer;
@@ -16,11 +16,6 @@ use crate::control::Registry;
 
 pub(crate) const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 pub(crate) const START: Timestamp = Timestamp::from_secs(1_800_000_000);
-
-const SCHEMA: Schema = Schema {
-    application_id: 0x4657_0001,
-    migrations: &[include_str!("../store/migrations/0001_first_light.sql")],
-};
 
 /// A Central without anything but its door.
 pub(crate) struct Bench {
@@ -41,7 +36,7 @@ impl Bench {
     pub(crate) async fn with(clock: Clock, addresses: Vec<String>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("central.db");
-        let connection = sqlite::open(&path, &SCHEMA).unwrap();
+        let connection = sqlite::open(&path, &crate::store::SCHEMA).unwrap();
         let (customer, site) = (CustomerId::generate(), SiteId::generate());
         connection
             .execute(

@@ -352,3 +352,22 @@ async fn no_token_lives_longer_than_an_hour() {
     assert!(bench.enroll.new_token(-5).expires > Timestamp(0));
     assert!(!format!("{new:?}").contains("fwj1_"));
 }
+
+#[tokio::test]
+async fn a_list_of_addresses_that_changed_gets_a_new_revision_and_the_same_one_does_not() {
+    let mut bench = Bench::new().await;
+    let revision = "SELECT addresses_revision FROM deployment";
+    let first = bench.count(revision).await;
+    bench.reopen().await;
+    assert_eq!(
+        bench.count(revision).await,
+        first,
+        "a restart alone changes nothing"
+    );
+    let moved = vec!["new.example.net:4433".to_owned()];
+    let told = bench.enroll.set_addresses(moved.clone()).await.unwrap();
+    assert_eq!(i64::try_from(told).unwrap(), first + 1);
+    assert_eq!(bench.enroll.addresses(), moved);
+    let none = bench.enroll.set_addresses(Vec::new()).await;
+    assert!(matches!(none, Err(EnrollError::Addresses)));
+}

@@ -8,7 +8,7 @@ use farwatch_shared::wire::message::batch::{Batch, Dropped, LayoutsBody};
 use farwatch_shared::wire::message::session::{LaneCommitted, WantedLayout};
 
 use crate::metrics::query::CommitOutcome;
-use crate::metrics::{self, Metrics, MetricsError};
+use crate::metrics::{Metrics, MetricsError};
 use crate::scope::ProbeScope;
 use crate::store::inbound::ClockCorrection;
 
@@ -62,7 +62,7 @@ impl SampleStore for Metrics {
         correction: ClockCorrection,
         batches: Vec<Batch>,
     ) -> Result<CommitOutcome, MetricsError> {
-        Self::commit(self, scope, as_metrics(correction), batches).await
+        Self::commit(self, scope, correction, batches).await
     }
 
     async fn put_layouts(
@@ -79,7 +79,7 @@ impl SampleStore for Metrics {
         correction: ClockCorrection,
         dropped: &Dropped,
     ) -> Result<LaneCommitted, MetricsError> {
-        Self::dropped(self, scope, as_metrics(correction), dropped).await
+        Self::dropped(self, scope, correction, dropped).await
     }
 
     async fn committed(&self, probe: ProbeId) -> Result<Vec<LaneCommitted>, MetricsError> {
@@ -92,12 +92,5 @@ impl SampleStore for Metrics {
 
     fn newest(&self, probe: ProbeId) -> Option<Timestamp> {
         Self::newest(self, probe)
-    }
-}
-
-const fn as_metrics(correction: ClockCorrection) -> metrics::ClockCorrection {
-    metrics::ClockCorrection {
-        offset_ms: correction.offset_ms,
-        approximate: correction.approximate,
     }
 }

@@ -1,6 +1,10 @@
 //! Samples to points: pure functions over time.
 
+use farwatch_shared::model::Metric;
+
 use super::query::Point;
+use super::rollup::Cell;
+use super::shape::scaled;
 
 /// One sample of one series.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +19,41 @@ pub(super) struct Sample {
     pub(super) raw: i64,
     /// Scaled: the value, or the increase.
     pub(super) value: f64,
+}
+
+/// What a roll-up says of one series in one step, scaled.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rolled {
+    /// Start of the step, ms.
+    pub(super) at_ms: i64,
+    /// Of values, or of increases.
+    sum: f64,
+    /// How many values, or how many seconds are covered.
+    weight: f64,
+    min: f64,
+    max: f64,
+    last: f64,
+}
+
+impl Rolled {
+    #[expect(clippy::cast_precision_loss, reason = "weights are small numbers")]
+    pub(super) fn of(at_ms: i64, cell: &Cell, metric: &Metric, counter: bool) -> Self {
+        let value = |raw: i64| {
+            if counter {
+                Cell::rate(raw)
+            } else {
+                scaled(metric, raw)
+            }
+        };
+        Self {
+            at_ms,
+            sum: scaled(metric, cell.sum),
+            weight: cell.weight as f64 / if counter { 1_000.0 } else { 1.0 },
+            min: value(cell.min),
+            max: value(cell.max),
+            last: value(cell.last),
+        }
+    }
 }
 
 /// How values of a metric are drawn together.
@@ -50,13 +89,28 @@ pub(super) fn each(samples: &[Sample], how: How, from: i64, to: i64) -> Vec<Poin
 }
 
 /// One point per step in `[from, to)` that holds anything; steps begin at multiples of `step_ms`.
-pub(super) fn steps(samples: &[Sample], how: How, from: i64, to: i64, step_ms: i64) -> Vec<Point> {
+pub(super) fn steps(
+    samples: &[Sample],
+    rolled: &[Rolled],
+    how: How,
+    from: i64,
+    to: i64,
+    step_ms: i64,
+) -> Vec<Point> {
     let mut sums = Steps::new(from, to, step_ms);
+    // By time, for the sake of what is last.
+    let mut rolled = rolled.iter().peekable();
     for sample in samples {
+        while let Some(one) = rolled.next_if(|one| one.at_ms <= sample.slot_ms) {
+            sums.add(one, how);
+        }
         match how {
             How::Rate => sums.spread(sample),
             How::Mean | How::Last => sums.drop_in(sample, how),
         }
+    }
+    for one in rolled {
+        sums.add(one, how);
     }
     sums.points()
 }
@@ -101,6 +155,37 @@ impl Steps {
     fn at(&mut self, step: i64) -> Option<&mut Option<Sum>> {
         let index = usize::try_from(step - self.first).ok()?;
         self.sums.get_mut(index)
+    }
+
+    fn add(&mut self, rolled: &Rolled, how: How) {
+        let at = rolled.at_ms.max(self.from);
+        let (sum, weight) = match how {
+            How::Last => (rolled.last, 1.0),
+            How::Rate | How::Mean => (rolled.sum, rolled.weight),
+        };
+        let Some(place) = self.at(at.div_euclid(self.step)) else {
+            return;
+        };
+        match place {
+            None => {
+                *place = Some(Sum {
+                    sum,
+                    weight,
+                    min: rolled.min,
+                    max: rolled.max,
+                });
+            }
+            Some(place) => {
+                if how == How::Last {
+                    place.sum = sum;
+                } else {
+                    place.sum += sum;
+                    place.weight += weight;
+                }
+                place.min = place.min.min(rolled.min);
+                place.max = place.max.max(rolled.max);
+            }
+        }
     }
 
     fn drop_in(&mut self, sample: &Sample, how: How) {
@@ -230,7 +315,7 @@ mod tests {
             // Two polls were missed: 180 s at 20 a second.
             sample(240, 180, 3_600.0),
         ];
-        let points = steps(&samples, How::Rate, 0, 240_000, 60_000);
+        let points = steps(&samples, &[], How::Rate, 0, 240_000, 60_000);
         let means: Vec<(i64, f64)> = points.iter().map(|p| (p.at_ms, p.mean)).collect();
         assert_eq!(
             means,
@@ -246,15 +331,18 @@ mod tests {
         let samples: Vec<Sample> = [(0, 1.0), (10, 5.0), (20, 3.0), (70, 7.0)]
             .map(|(at, value)| sample(at, 0, value))
             .into();
-        let points = steps(&samples, How::Mean, 0, 180_000, 30_000);
+        let points = steps(&samples, &[], How::Mean, 0, 180_000, 30_000);
         assert_eq!(points.len(), 2);
         assert_eq!(
             (points[0].mean, points[0].min, points[0].max),
             (3.0, 1.0, 5.0)
         );
         assert_eq!((points[1].at_ms, points[1].mean), (60_000, 7.0));
-        assert_eq!(steps(&samples, How::Last, 0, 30_000, 30_000)[0].mean, 3.0);
-        assert!(steps(&[], How::Mean, 0, 0, 1).is_empty());
+        assert_eq!(
+            steps(&samples, &[], How::Last, 0, 30_000, 30_000)[0].mean,
+            3.0
+        );
+        assert!(steps(&[], &[], How::Mean, 0, 0, 1).is_empty());
     }
 
     #[test]

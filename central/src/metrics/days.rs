@@ -1,4 +1,7 @@
-//! The day files: where they are, who reads them, what becomes of a damaged one.
+//! Files of one stretch of time each: where they are, who reads them, what becomes of a damaged one.
+//!
+//! `days/2026-11-23.db` samples of a day · `days/2026-11-23.5min.db` and `days/2026-11.1h.db` their roll-ups. Old data
+//! goes by deleting a file.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,15 +15,105 @@ use farwatch_shared::wire::DecodeError;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::batches::BatchSet;
-use super::schema::{DAY, DAY_MS};
+use super::schema::{DAY, ROLL_UPS, day_of};
 use super::shape::Shape;
 
 /// Idle readers kept open, over all files: each has a page cache of its own.
 const READERS: usize = 24;
 
-/// The folder of day files.
+/// What one file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Samples of a day.
+    Samples,
+    /// Roll-ups of five minutes, of a day.
+    FiveMinutes,
+    /// Roll-ups of an hour, of a month.
+    Hours,
+}
+
+impl Kind {
+    /// The number of the file that an hour is in: days since 1970, or months since the year 0.
+    pub(super) fn file_of(self, hour: i64) -> i64 {
+        match self {
+            Self::Samples | Self::FiveMinutes => day_of(hour),
+            Self::Hours => month_of(day_of(hour)),
+        }
+    }
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Samples => ".db",
+            Self::FiveMinutes => ".5min.db",
+            Self::Hours => ".1h.db",
+        }
+    }
+
+    const fn schema(self) -> &'static sqlite::Schema {
+        match self {
+            Self::Samples => &DAY,
+            Self::FiveMinutes | Self::Hours => &ROLL_UPS,
+        }
+    }
+
+    fn name(self, file: i64) -> String {
+        let stem = match self {
+            Self::Samples | Self::FiveMinutes => date_of(file).map(|date| date.to_string()),
+            Self::Hours => Some(format!(
+                "{:04}-{:02}",
+                file.div_euclid(12),
+                file.rem_euclid(12) + 1
+            )),
+        };
+        // Hours that no calendar has: a probe's clock may say anything.
+        let stem = stem.unwrap_or_else(|| format!("day{file}"));
+        format!("{stem}{}", self.suffix())
+    }
+
+    fn parse(self, name: &str) -> Option<i64> {
+        let stem = name.strip_suffix(self.suffix())?;
+        match self {
+            Self::Samples | Self::FiveMinutes => match stem.strip_prefix("day") {
+                Some(day) => day.parse().ok(),
+                None => Some(day_from(stem.parse().ok()?)),
+            },
+            Self::Hours => {
+                let (year, month) = stem.rsplit_once('-')?;
+                Some(year.parse::<i64>().ok()? * 12 + month.parse::<i64>().ok()? - 1)
+            }
+        }
+    }
+}
+
+const EPOCH: jiff::civil::Date = jiff::civil::date(1970, 1, 1);
+
+fn date_of(day: i64) -> Option<jiff::civil::Date> {
+    EPOCH
+        .checked_add(jiff::Span::new().try_days(day).ok()?)
+        .ok()
+}
+
+fn day_from(date: jiff::civil::Date) -> i64 {
+    date.duration_since(EPOCH).as_hours() / 24
+}
+
+/// The day on which a month begins.
+fn first_of_month(month: i64) -> Option<i64> {
+    let year = i16::try_from(month.div_euclid(12)).ok()?;
+    let month = i8::try_from(month.rem_euclid(12) + 1).ok()?;
+    jiff::civil::Date::new(year, month, 1).ok().map(day_from)
+}
+
+fn month_of(day: i64) -> i64 {
+    date_of(day).map_or(day / 30, |date| {
+        i64::from(date.year()) * 12 + i64::from(date.month()) - 1
+    })
+}
+
+/// The files of one kind in the folder `days`.
 #[derive(Debug)]
 pub(super) struct Days {
+    pub(super) kind: Kind,
     folder: PathBuf,
     clock: Clock,
     there: Mutex<BTreeSet<i64>>,
@@ -38,15 +131,20 @@ pub(super) struct Reader {
 }
 
 impl Days {
-    pub(super) fn open(folder: PathBuf, clock: Clock) -> std::io::Result<Self> {
+    pub(super) fn open(kind: Kind, folder: PathBuf, clock: Clock) -> std::io::Result<Self> {
         std::fs::create_dir_all(&folder)?;
         let mut there = BTreeSet::new();
         for entry in std::fs::read_dir(&folder)? {
-            if let Some(day) = entry?.file_name().to_str().and_then(day_of_name) {
+            if let Some(day) = entry?
+                .file_name()
+                .to_str()
+                .and_then(|name| kind.parse(name))
+            {
                 there.insert(day);
             }
         }
         Ok(Self {
+            kind,
             folder,
             clock,
             there: Mutex::new(there),
@@ -56,7 +154,7 @@ impl Days {
     }
 
     pub(super) fn path(&self, day: i64) -> PathBuf {
-        self.folder.join(name_of(day))
+        self.folder.join(self.kind.name(day))
     }
 
     /// Days that have a file, ascending, from `first` to `last`.
@@ -67,13 +165,32 @@ impl Days {
         lock(&self.there).range(first..=last).copied().collect()
     }
 
+    /// Days from `first` to `last` that these files may hold, and `more`; ascending, each once.
+    pub(super) fn days_of(&self, files: &[i64], first: i64, last: i64, more: Vec<i64>) -> Vec<i64> {
+        let mut days: BTreeSet<i64> = more.into_iter().collect();
+        for &file in files {
+            match self.kind {
+                Kind::Samples | Kind::FiveMinutes => {
+                    days.insert(file);
+                }
+                Kind::Hours => {
+                    if let (Some(from), Some(to)) = (first_of_month(file), first_of_month(file + 1))
+                    {
+                        days.extend(first.max(from)..=last.min(to - 1));
+                    }
+                }
+            }
+        }
+        days.into_iter().collect()
+    }
+
     pub(super) fn has(&self, day: i64) -> bool {
         lock(&self.there).contains(&day)
     }
 
     /// Opens a day's file for the one thread that seals.
     pub(super) fn writer(&self, day: i64) -> Result<Connection, SqliteError> {
-        let connection = sqlite::open(&self.path(day), &DAY)?;
+        let connection = sqlite::open(&self.path(day), self.kind.schema())?;
         lock(&self.there).insert(day);
         Ok(connection)
     }
@@ -108,7 +225,7 @@ impl Days {
             }
             Err(error) if error.is_damage() => {
                 tracing::error!(
-                    day = name_of(day),
+                    day = self.kind.name(day),
                     error = %farwatch_shared::error::Chain(&error),
                     "a day of samples cannot be read and will be set aside"
                 );
@@ -121,7 +238,7 @@ impl Days {
 
     /// Which batches an hour of a probe holds.
     pub(super) fn sealed(&self, probe: ProbeId, hour: i64) -> Result<BatchSet, ReadError> {
-        let found = self.read(super::schema::day_of(hour), |reader| {
+        let found = self.read(self.kind.file_of(hour), |reader| {
             sealed(&reader.connection, probe, hour)
         })?;
         Ok(found.flatten().unwrap_or_default())
@@ -145,7 +262,7 @@ impl Days {
                     gone.push(day);
                 }
                 Err(error) => {
-                    tracing::error!(day = name_of(day), %error, "a damaged day of samples could not be set aside");
+                    tracing::error!(day = self.kind.name(day), %error, "a damaged day of samples could not be set aside");
                     lock(&self.damaged).insert(day);
                 }
             }
@@ -223,6 +340,14 @@ pub(super) fn sealed(
         .transpose()?)
 }
 
+/// Hours of a probe whose roll-ups are not computed from what the file holds.
+pub(super) fn not_rolled(connection: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<i64>> {
+    connection
+        .prepare_cached("SELECT hour FROM sealed WHERE probe_id = ?1 AND rolled = 0 ORDER BY hour")?
+        .query_map([probe], |row| row.get(0))?
+        .collect()
+}
+
 impl Reader {
     fn open(path: &Path) -> Result<Self, ReadError> {
         let connection = sqlite::open_reader(path)?;
@@ -263,6 +388,14 @@ impl Reader {
         Ok(id)
     }
 
+    /// A roll-up's bytes.
+    pub(super) fn roll_up(&self, source: i64, hour: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.connection
+            .prepare_cached("SELECT body FROM roll_ups WHERE id = ?1")?
+            .query_row([roll_up_id(source, hour)], |row| row.get(0))
+            .optional()
+    }
+
     /// A chunk's bytes.
     pub(super) fn chunk(&self, source: i64, hour: i64) -> rusqlite::Result<Option<Vec<u8>>> {
         self.connection
@@ -284,26 +417,39 @@ pub(super) fn shape(connection: &Connection, hash: u64) -> Option<Shape> {
         .filter(|shape| shape.hash == hash)
 }
 
+/// Keeps a shape in a file.
+pub(super) fn put_shape(tx: &Connection, shape: &Shape) -> rusqlite::Result<()> {
+    tx.prepare_cached("INSERT INTO shapes (hash, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute(params![shape.hash.cast_signed(), shape.to_bytes()])?;
+    Ok(())
+}
+
+/// The number of a device in a file, made when there is none.
+pub(super) fn put_source(
+    tx: &Connection,
+    probe: ProbeId,
+    device: DeviceNo,
+) -> rusqlite::Result<i64> {
+    let known = tx
+        .prepare_cached("SELECT id FROM sources WHERE probe_id = ?1 AND device = ?2")?
+        .query_row(params![probe, device], |row| row.get(0))
+        .optional()?;
+    if let Some(id) = known {
+        return Ok(id);
+    }
+    tx.prepare_cached("INSERT INTO sources (probe_id, device) VALUES (?1, ?2)")?
+        .execute(params![probe, device])?;
+    Ok(tx.last_insert_rowid())
+}
+
+/// The row of a roll-up.
+pub(super) const fn roll_up_id(source: i64, hour: i64) -> i64 {
+    (hour << 32) | source
+}
+
 /// The row of a chunk.
 pub(super) const fn chunk_id(source: i64, hour: i64) -> i64 {
-    hour.rem_euclid(24) << 32 | source
-}
-
-fn name_of(day: i64) -> String {
-    let date = jiff::Timestamp::from_millisecond(day.saturating_mul(DAY_MS)).map(|at| {
-        let text = at.to_string();
-        text.split('T').next().unwrap_or_default().to_owned()
-    });
-    format!("{}.db", date.unwrap_or_else(|_| format!("day{day}")))
-}
-
-fn day_of_name(name: &str) -> Option<i64> {
-    let date = name.strip_suffix(".db")?;
-    if let Some(day) = date.strip_prefix("day") {
-        return day.parse().ok();
-    }
-    let at: jiff::Timestamp = format!("{date}T00:00:00Z").parse().ok()?;
-    Some(at.as_millisecond().div_euclid(DAY_MS))
+    (hour.rem_euclid(24) << 32) | source
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -315,12 +461,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_file_is_named_by_its_date() {
-        assert_eq!(name_of(20_780), "2026-11-23.db");
-        for day in [-1, 0, 20_780, 2_932_896, i64::MAX / DAY_MS - 1] {
-            assert_eq!(day_of_name(&name_of(day)), Some(day), "{}", name_of(day));
+    fn a_file_is_named_by_its_time() {
+        let hour = 20_780 * 24 + 5;
+        for (kind, name) in [
+            (Kind::Samples, "2026-11-23.db"),
+            (Kind::FiveMinutes, "2026-11-23.5min.db"),
+            (Kind::Hours, "2026-11.1h.db"),
+        ] {
+            assert_eq!(kind.name(kind.file_of(hour)), name);
+            for other in [Kind::Samples, Kind::FiveMinutes, Kind::Hours] {
+                let read = other.parse(name);
+                assert_eq!(read, (other == kind).then(|| kind.file_of(hour)), "{name}");
+            }
+            for hour in [
+                -1,
+                0,
+                24 * 2_900_000,
+                i64::MAX / 3_600_000,
+                i64::MIN / 3_600_000,
+            ] {
+                let file = kind.file_of(hour);
+                assert_eq!(
+                    kind.parse(&kind.name(file)),
+                    Some(file),
+                    "{}",
+                    kind.name(file)
+                );
+            }
+            assert_eq!(kind.parse(&format!("{name}-wal")), None);
+            assert_eq!(kind.parse(&format!("{name}.damaged-7")), None);
         }
-        assert_eq!(day_of_name("2026-11-23.db-wal"), None);
-        assert_eq!(day_of_name("2026-11-23.db.damaged-7"), None);
     }
 }

@@ -4,7 +4,7 @@ use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::days::lock;
+use super::days::{Kind, lock};
 use super::schema::{DAY_MS, day_of, hour_of};
 use super::{Inner, MetricsError};
 use crate::ledger;
@@ -44,11 +44,13 @@ impl Inner {
                 state.probes.remove(probe);
             }
         }
-        for day in self.days.within(i64::MIN, i64::MAX) {
-            delete_from_day(&mut self.days.writer(day)?, probes)?;
+        for files in [&self.days, &self.five_minutes, &self.hours] {
+            for file in files.within(i64::MIN, i64::MAX) {
+                delete_from_file(&mut files.writer(file)?, files.kind, probes)?;
+            }
+            // Readers remember sources that are gone.
+            files.close_all();
         }
-        // Readers remember sources that are gone.
-        self.days.close_all();
         let probes = probes.to_vec();
         self.writer
             .write_blocking(move |c| probes.iter().try_for_each(|probe| forget(c, *probe)))?;
@@ -56,23 +58,30 @@ impl Inner {
     }
 }
 
-fn delete_from_day(connection: &mut Connection, probes: &[ProbeId]) -> rusqlite::Result<()> {
+fn delete_from_file(
+    connection: &mut Connection,
+    kind: Kind,
+    probes: &[ProbeId],
+) -> rusqlite::Result<()> {
     // What belonged to a customer is overwritten, not only unlinked.
     connection.pragma_update(None, "secure_delete", true)?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // An id's lower half is its source.
+    let table = match kind {
+        Kind::Samples => "chunks",
+        Kind::FiveMinutes | Kind::Hours => "roll_ups",
+    };
     for probe in probes {
-        let sources: Vec<i64> = tx
-            .prepare_cached("SELECT id FROM sources WHERE probe_id = ?1")?
-            .query_map([probe], |row| row.get(0))?
-            .collect::<Result<_, _>>()?;
-        for source in sources {
-            for hour in 0..24 {
-                tx.prepare_cached("DELETE FROM chunks WHERE id = ?1")?
-                    .execute([hour << 32 | source])?;
-            }
-        }
+        tx.execute(
+            &format!(
+                "DELETE FROM {table} WHERE id & 4294967295 IN (SELECT id FROM sources WHERE probe_id = ?1)"
+            ),
+            [probe],
+        )?;
         tx.execute("DELETE FROM sources WHERE probe_id = ?1", [probe])?;
-        tx.execute("DELETE FROM sealed WHERE probe_id = ?1", [probe])?;
+        if kind == Kind::Samples {
+            tx.execute("DELETE FROM sealed WHERE probe_id = ?1", [probe])?;
+        }
     }
     tx.commit()?;
     connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")?;

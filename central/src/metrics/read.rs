@@ -9,20 +9,22 @@ use std::sync::Arc;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{AnchorKind, InstanceNo, MetricKind};
 
-use super::bucket::{self, How, Sample};
-use super::chunk;
-use super::days::{self, ReadError};
+use super::bucket::{self, How, Rolled, Sample};
+use super::days::{self, Days, ReadError};
 use super::gaps::{self, Gap};
 use super::query::{AnchorValue, GapSpan, Increase, Range, RangeQuery, Resolution, Series, Source};
 use super::row::Row;
-use super::schema::{day_of, hour_of};
+use super::schema::{DAY_MS, HOUR_MS, day_of, hour_of};
 use super::seal::not_in;
 use super::shape::{Shape, scaled, unit_shown};
 use super::state::{Key, Rows};
 use super::{Inner, MetricsError};
+use super::{chunk, rollup};
 
 /// Samples that one question may read: some 200 MB while it is answered.
 const READ_LIMIT: usize = 4_000_000;
+/// Questions about no more than this are answered from samples as long as these are kept: two days and a half.
+const SAMPLES_MS: i64 = 60 * HOUR_MS;
 
 /// What is asked of one source.
 struct Wanted<'a> {
@@ -71,26 +73,58 @@ struct One {
     shape: Arc<Shape>,
     column: usize,
     samples: Vec<Sample>,
+    rolled: Vec<Rolled>,
     anchors: Vec<AnchorValue>,
 }
 
 impl Gathered {
+    fn one(&mut self, shape: &Arc<Shape>, column: usize) -> &mut One {
+        self.series
+            .entry((shape.metric(column).name.clone(), shape.instance(column)))
+            .or_insert_with(|| One {
+                shape: shape.clone(),
+                column,
+                samples: Vec::new(),
+                rolled: Vec::new(),
+                anchors: Vec::new(),
+            })
+    }
+
+    /// Roll-ups of an hour.
+    fn take_rolled(&mut self, hour: i64, block: &rollup::Rolled, wanted: &Wanted<'_>) {
+        let shape = &block.shape;
+        let length_ms = HOUR_MS / i64::try_from(block.steps).unwrap_or(1);
+        for column in (0..shape.columns()).filter(|column| wanted.column(shape, *column)) {
+            let metric = shape.metric(column);
+            let counter = shape.is_counter(column);
+            let one = self.one(shape, column);
+            let cells = &block.cells[column * block.steps..(column + 1) * block.steps];
+            for (cell, step) in cells.iter().zip(0_i64..) {
+                let at_ms = hour
+                    .saturating_mul(HOUR_MS)
+                    .saturating_add(step * length_ms);
+                if cell.weight != 0
+                    && at_ms.saturating_add(length_ms) > wanted.from
+                    && at_ms < wanted.to
+                {
+                    one.rolled.push(Rolled::of(at_ms, cell, metric, counter));
+                }
+            }
+        }
+    }
+
     /// The columns of a shape that are wanted, with the place of their series.
     fn take(&mut self, shape: &Arc<Shape>, wanted: &Wanted<'_>, rows: &[Row]) {
+        self.samples += rows.len()
+            * (0..shape.columns())
+                .filter(|column| wanted.column(shape, *column))
+                .count();
         for column in 0..shape.columns() {
             if !wanted.column(shape, column) {
                 continue;
             }
             let metric = shape.metric(column);
-            let one = self
-                .series
-                .entry((metric.name.clone(), shape.instance(column)))
-                .or_insert_with(|| One {
-                    shape: shape.clone(),
-                    column,
-                    samples: Vec::new(),
-                    anchors: Vec::new(),
-                });
+            let one = self.one(shape, column);
             for row in rows {
                 if let Some(raw) = row.values[column] {
                     one.samples.push(Sample {
@@ -100,7 +134,6 @@ impl Gathered {
                         raw,
                         value: scaled(metric, raw),
                     });
-                    self.samples += 1;
                 }
                 for (of, kind, raw) in &row.anchors {
                     if usize::from(*of) == column {
@@ -125,8 +158,20 @@ struct Pending {
 impl Inner {
     /// Answers a question about some series.
     pub(super) fn range(&self, query: &RangeQuery) -> Result<Range, MetricsError> {
+        self.range_from(query, None)
+    }
+
+    /// The same, from what the caller says.
+    pub(super) fn range_from(
+        &self,
+        query: &RangeQuery,
+        resolution: Option<Resolution>,
+    ) -> Result<Range, MetricsError> {
         let metrics: HashSet<&str> = query.metrics.iter().map(String::as_str).collect();
         let (from, to) = (query.from.ms(), query.to.ms().max(query.from.ms()));
+        let interval = self.interval(&query.sources, &metrics);
+        let (step_s, chosen) = self.resolve(query, from, to, interval);
+        let resolution = resolution.unwrap_or(chosen);
         let mut gathered = Vec::new();
         let mut samples = 0;
         for source in &query.sources {
@@ -142,21 +187,19 @@ impl Inner {
                 from,
                 to,
             };
-            let mut of = self.gather(*source, &wanted, READ_LIMIT - samples)?;
+            let mut of = self.gather(
+                *source,
+                &wanted,
+                resolution,
+                READ_LIMIT.saturating_sub(samples),
+            )?;
             self.add_known(*source, &wanted, &mut of);
             samples += of.samples;
             gathered.push((*source, of));
         }
-        let interval = gathered
-            .iter()
-            .flat_map(|(_, of)| of.series.values())
-            .map(|one| one.shape.form.interval_s)
-            .min()
-            .unwrap_or(60);
-        let step_s = bucket::choose_step(query.step_s, from, to, interval);
         let mut answer = Range {
             step_s,
-            resolution: Resolution::Raw,
+            resolution,
             series: Vec::new(),
         };
         for (source, of) in gathered {
@@ -170,6 +213,39 @@ impl Inner {
             }
         }
         Ok(answer)
+    }
+
+    /// The least interval of what is asked for; a minute when nothing is known of it.
+    fn interval(&self, sources: &[Source], metrics: &HashSet<&str>) -> u32 {
+        let state = self.state();
+        sources
+            .iter()
+            .filter_map(|source| state.probes.get(&source.probe)?.newest.get(&source.device))
+            .flatten()
+            .map(|newest| &newest.shape.form)
+            .filter(|form| {
+                form.metrics
+                    .iter()
+                    .any(|metric| metrics.contains(metric.name.as_str()))
+            })
+            .map(|form| form.interval_s)
+            .min()
+            .unwrap_or(60)
+    }
+
+    /// Seconds between points, and what they are made from: samples as long as they are kept and few enough.
+    fn resolve(&self, query: &RangeQuery, from: i64, to: i64, interval: u32) -> (u32, Resolution) {
+        let step = bucket::choose_step(query.step_s, from, to, interval);
+        let now = self.clock.now().ms();
+        let kept = |days: u32| from >= now.saturating_sub(i64::from(days).saturating_mul(DAY_MS));
+        let short = to.saturating_sub(from) <= SAMPLES_MS;
+        if query.raw || kept(self.settings.raw_days) && (short || !step.is_multiple_of(300)) {
+            (step, Resolution::Raw)
+        } else if kept(self.settings.five_minutes_days) && !(step.is_multiple_of(3_600) && !short) {
+            (step.next_multiple_of(300), Resolution::FiveMinutes)
+        } else {
+            (step.next_multiple_of(3_600), Resolution::Hour)
+        }
     }
 
     /// Series that exist without a sample in the range are answered with their gaps.
@@ -194,6 +270,7 @@ impl Inner {
         &self,
         source: Source,
         wanted: &Wanted<'_>,
+        resolution: Resolution,
         limit: usize,
     ) -> Result<Gathered, MetricsError> {
         let first = hour_of(wanted.from);
@@ -201,7 +278,13 @@ impl Inner {
         let last = hour_of(wanted.to.saturating_sub(1)).saturating_add(1);
         let mut pending = self.pending(source, wanted, first, last);
         let mut gathered = Gathered::default();
-        for day in self.days.within(day_of(first), day_of(last)) {
+        let rolled = self.rolled(resolution);
+        let mut days = self.days.within(day_of(first), day_of(last));
+        if let Some(rolled) = rolled {
+            let files = rolled.within(rolled.kind.file_of(first), rolled.kind.file_of(last));
+            days = rolled.days_of(&files, day_of(first), day_of(last), days);
+        }
+        for day in days {
             let hours = first.max(day * 24)..=last.min(day * 24 + 23);
             // One read transaction: chunks and what they hold must be of the same moment.
             let found = self.days.read(day, |reader| {
@@ -212,9 +295,17 @@ impl Inner {
                         sealed.push((hour, set));
                     }
                 }
+                let from_samples: Vec<i64> = if rolled.is_none() {
+                    hours.clone().collect()
+                } else {
+                    days::not_rolled(&reader.connection, source.probe)?
+                        .into_iter()
+                        .filter(|hour| hours.contains(hour))
+                        .collect()
+                };
                 let mut blocks = Vec::new();
                 if let Some(id) = reader.source(source.probe, source.device)? {
-                    for hour in hours {
+                    for &hour in &from_samples {
                         let Some(bytes) = reader.chunk(id, hour)? else {
                             continue;
                         };
@@ -226,9 +317,13 @@ impl Inner {
                     }
                 }
                 reader.connection.execute_batch("COMMIT")?;
-                Ok((sealed, blocks))
+                Ok((sealed, blocks, from_samples))
             })?;
-            let (sealed, blocks) = found.unwrap_or_default();
+            let (sealed, blocks, from_samples) = found.unwrap_or_default();
+            if let Some(rolled) = rolled {
+                let hours = hours.filter(|hour| !from_samples.contains(hour));
+                self.read_rolled(rolled, source, wanted, hours.collect(), &mut gathered)?;
+            }
             for mut block in blocks {
                 block.rows.retain(|row| wanted.row(row));
                 gathered.take(&block.shape, wanted, &block.rows);
@@ -251,11 +346,46 @@ impl Inner {
             }
         }
         for one in gathered.series.values_mut() {
+            one.rolled.sort_by_key(|rolled| rolled.at_ms);
             one.samples
                 .sort_by_key(|sample| (sample.slot_ms, sample.at_ms));
             one.anchors.sort_by_key(|anchor| anchor.at_ms);
         }
         Ok(gathered)
+    }
+
+    fn read_rolled(
+        &self,
+        files: &Days,
+        source: Source,
+        wanted: &Wanted<'_>,
+        hours: Vec<i64>,
+        into: &mut Gathered,
+    ) -> Result<(), MetricsError> {
+        let Some(file) = hours.first().map(|hour| files.kind.file_of(*hour)) else {
+            return Ok(());
+        };
+        let found = files.read(file, |reader| {
+            let mut blocks = Vec::new();
+            let Some(id) = reader.source(source.probe, source.device)? else {
+                return Ok(blocks);
+            };
+            for hour in hours {
+                if let Some(bytes) = reader.roll_up(id, hour)? {
+                    let rolled = rollup::decode(
+                        &bytes,
+                        |hash| reader.shape(hash),
+                        |metric| wanted.metrics.contains(metric),
+                    )?;
+                    blocks.extend(rolled.into_iter().map(|block| (hour, block)));
+                }
+            }
+            Ok(blocks)
+        })?;
+        for (hour, block) in found.unwrap_or_default() {
+            into.take_rolled(hour, &block, wanted);
+        }
+        Ok(())
     }
 
     /// Rows in memory, copied.
@@ -306,7 +436,10 @@ impl Inner {
         };
         let mut grown = Vec::new();
         for source in sources {
-            for ((metric, instance), one) in self.gather(*source, &wanted, READ_LIMIT)?.series {
+            for ((metric, instance), one) in self
+                .gather(*source, &wanted, Resolution::Raw, READ_LIMIT)?
+                .series
+            {
                 if !one.shape.is_counter(one.column) {
                     continue;
                 }
@@ -384,10 +517,11 @@ fn draw(
         MetricKind::State => How::Last,
     };
     let (from, to) = (query.from.ms(), query.to.ms());
-    let points = if step_s <= one.shape.form.interval_s {
+    let points = if step_s <= one.shape.form.interval_s && one.rolled.is_empty() {
         bucket::each(&one.samples, how, from, to)
     } else {
-        bucket::steps(&one.samples, how, from, to, i64::from(step_s) * 1_000)
+        let step_ms = i64::from(step_s) * 1_000;
+        bucket::steps(&one.samples, &one.rolled, how, from, to, step_ms)
     };
     let spans = gaps::of_series(
         gaps,

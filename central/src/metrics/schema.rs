@@ -17,6 +17,12 @@ pub(super) const DAY: Schema = Schema {
     migrations: &[include_str!("migrations/0001_day.sql")],
 };
 
+/// `days/YYYY-MM-DD.5min.db` and `days/YYYY-MM.1h.db`.
+pub(super) const ROLL_UPS: Schema = Schema {
+    application_id: 0x4657_0004,
+    migrations: &[include_str!("migrations/0001_roll_ups.sql")],
+};
+
 /// Milliseconds of an hour: samples are sealed by it.
 pub(super) const HOUR_MS: i64 = 3_600_000;
 /// Milliseconds of a day: files hold one.

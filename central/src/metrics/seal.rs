@@ -56,7 +56,7 @@ impl Inner {
         for probe in probes {
             self.mark_finished(probe)?;
         }
-        Ok(())
+        self.roll_pass()
     }
 
     fn due(&self, pass: Pass) -> Vec<(ProbeId, i64)> {
@@ -170,11 +170,13 @@ impl Inner {
             }
             tx.prepare_cached(
                 "INSERT INTO sealed (probe_id, hour, batches, samples) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET batches = excluded.batches, samples = samples + excluded.samples",
+                 ON CONFLICT DO UPDATE SET batches = excluded.batches, samples = samples + excluded.samples,
+                     rolled = 0",
             )?
             .execute(params![probe, hour, batches.to_bytes(), samples])?;
         }
         tx.commit()?;
+        lock(&self.to_roll).insert(day_of(hour));
         connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
         Ok(())
     }
@@ -396,10 +398,7 @@ fn write_chunks(
         let mut blocks: BTreeMap<u64, Block> = BTreeMap::new();
         for log in logs {
             if let std::collections::hash_map::Entry::Vacant(entry) = shapes.entry(log.shape.hash) {
-                tx.prepare_cached(
-                    "INSERT INTO shapes (hash, body) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![log.shape.hash.cast_signed(), log.shape.to_bytes()])?;
+                days::put_shape(tx, &log.shape)?;
                 entry.insert(log.shape.clone());
             }
             let block = blocks.entry(log.shape.hash).or_insert_with(|| Block {
@@ -413,7 +412,7 @@ fn write_chunks(
                 }
             });
         }
-        let source = source(tx, probe, *device)?;
+        let source = days::put_source(tx, probe, *device)?;
         let id = chunk_id(source, hour);
         let before: Option<Vec<u8>> = tx
             .prepare_cached("SELECT body FROM chunks WHERE id = ?1")?
@@ -447,19 +446,6 @@ fn write_chunks(
         .execute(params![id, chunk::encode(&blocks)])?;
     }
     Ok(samples)
-}
-
-fn source(tx: &Connection, probe: ProbeId, device: DeviceNo) -> rusqlite::Result<i64> {
-    let known = tx
-        .prepare_cached("SELECT id FROM sources WHERE probe_id = ?1 AND device = ?2")?
-        .query_row(params![probe, device], |row| row.get(0))
-        .optional()?;
-    if let Some(id) = known {
-        return Ok(id);
-    }
-    tx.prepare_cached("INSERT INTO sources (probe_id, device) VALUES (?1, ?2)")?
-        .execute(params![probe, device])?;
-    Ok(tx.last_insert_rowid())
 }
 
 /// The set of batches that an hour holds, for whoever merges what it read from memory with what it read from the file.

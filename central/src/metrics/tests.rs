@@ -13,7 +13,7 @@ use farwatch_shared::model::{
 use farwatch_shared::wire::columns;
 use farwatch_shared::wire::message::batch::{Batch, Dropped, LayoutsBody, SAMPLES, layout_hash};
 
-use super::query::{RangeQuery, Series, Source};
+use super::query::{RangeQuery, Resolution, Series, Source};
 use super::testing::{Seeded, metric};
 use super::*;
 
@@ -960,4 +960,152 @@ fn odd_questions_have_plain_answers() {
             .len(),
         1
     );
+}
+
+fn at(rig: &Rig, resolution: Resolution, from_s: i64, to_s: i64, step: u32) -> Vec<Series> {
+    let mut series = rig
+        .metrics
+        .0
+        .range_from(
+            &RangeQuery {
+                sources: vec![rig.source(1)],
+                metrics: vec!["ifHCInOctets".to_owned(), "sysUpTime".to_owned()],
+                instances: None,
+                from: Timestamp::from_secs(from_s),
+                to: Timestamp::from_secs(to_s),
+                step_s: Some(step),
+                raw: false,
+            },
+            Some(resolution),
+        )
+        .unwrap()
+        .series;
+    // Extremes are kept in millionths.
+    for point in series.iter_mut().flat_map(|series| &mut series.points) {
+        for value in [&mut point.mean, &mut point.min, &mut point.max] {
+            *value = (*value * 1e4).round() / 1e4;
+        }
+    }
+    series
+}
+
+#[test]
+fn roll_ups_say_what_the_samples_say_and_outlive_them() {
+    let mut rig = Rig::new();
+    let layouts = layouts(1);
+    rig.put_layouts(EPOCH, &layouts);
+    let mut seeded = Seeded(3);
+    let polls = 30 * 60_i64;
+    let mut batches: Vec<Batch> = (0..polls)
+        .map(|poll| {
+            let mut one_poll = scrape(
+                1,
+                START_S + 60 + poll * 60,
+                [Some(60_000), Some(seeded.narrow(1 << 30)), Some(poll)],
+            );
+            // Read when its slot ends, so that what it covers lies within one step.
+            one_poll.offset_ms = 0;
+            one_poll.slot_s -= 1;
+            one_poll.span_ms = 59_000;
+            batch(EPOCH, poll.cast_unsigned() + 1, &one(one_poll), &layouts)
+        })
+        .collect();
+    let late = batches.split_off(1_500);
+    let held_back: Vec<Batch> = batches.drain(100..160).collect();
+    let to = START_S + 31 * HOUR_S;
+    let same = |rig: &Rig, step: u32, resolution: Resolution| {
+        let rolled = at(rig, resolution, START_S, to, step);
+        let samples = at(rig, Resolution::Raw, START_S, to, step);
+        for (rolled, samples) in rolled.iter().zip(&samples) {
+            let other = rolled
+                .points
+                .iter()
+                .zip(&samples.points)
+                .find(|(one, other)| one != other);
+            assert_eq!(other, None, "{resolution:?} {step}");
+        }
+        assert!(rolled == samples, "{resolution:?} {step}");
+    };
+    for (batches, everything) in [(batches, false), (held_back, false), (late, true)] {
+        rig.commit(batches);
+        for sealed in [false, true] {
+            if sealed {
+                rig.clock.advance(Duration::from_secs(25 * 3_600));
+                rig.seal(if everything {
+                    Pass::Everything
+                } else {
+                    Pass::Due
+                });
+            }
+            same(&rig, 300, Resolution::FiveMinutes);
+            same(&rig, 900, Resolution::FiveMinutes);
+            same(&rig, 3_600, Resolution::Hour);
+            same(&rig, 21_600, Resolution::Hour);
+            rig.kill();
+        }
+    }
+    // A damaged file of roll-ups is computed anew from the samples.
+    let before = at(&rig, Resolution::Hour, START_S, to, 3_600);
+    assert_eq!(before[2].points.len(), 30);
+    let file = rig.dir.path().join("days/2026-11.1h.db");
+    std::fs::write(&file, vec![0x33; 50_000]).unwrap();
+    let _ = std::fs::remove_file(file.with_extension("db-wal"));
+    rig.kill();
+    at(&rig, Resolution::Hour, START_S, to, 3_600);
+    rig.seal(Pass::Due);
+    assert!(at(&rig, Resolution::Hour, START_S, to, 3_600) == before);
+    // Samples go after two weeks; the hours stay, and ninety days are drawn from them.
+    rig.clock.advance(Duration::from_secs(60 * 86_400));
+    rig.metrics.0.prune().unwrap();
+    assert!(
+        at(&rig, Resolution::Raw, START_S, to, 3_600)
+            .iter()
+            .all(|series| series.points.is_empty())
+    );
+    assert!(at(&rig, Resolution::Hour, START_S, to, 3_600) == before);
+    let now = rig.clock.now().secs();
+    let quarter = rig
+        .metrics
+        .0
+        .range(&RangeQuery {
+            sources: vec![rig.source(1)],
+            metrics: vec!["sysUpTime".to_owned()],
+            instances: None,
+            from: Timestamp::from_secs(now - 90 * 86_400),
+            to: Timestamp::from_secs(now),
+            step_s: None,
+            raw: false,
+        })
+        .unwrap();
+    assert_eq!(
+        (quarter.resolution, quarter.step_s),
+        (Resolution::Hour, 21_600)
+    );
+    let points = &quarter.series[0].points;
+    assert!(points.len() >= 5 && points.len() <= 600, "{}", points.len());
+    // An hour of a month ago is answered from five minutes.
+    let old = rig.range(1, &["sysUpTime"], START_S, START_S + HOUR_S, None);
+    assert!(
+        old.iter().all(|series| series.points.is_empty()),
+        "samples themselves are gone"
+    );
+    let drawn = rig
+        .metrics
+        .0
+        .range(&RangeQuery {
+            sources: vec![rig.source(1)],
+            metrics: vec!["sysUpTime".to_owned()],
+            instances: None,
+            from: Timestamp::from_secs(START_S),
+            to: Timestamp::from_secs(START_S + HOUR_S),
+            step_s: None,
+            raw: false,
+        })
+        .unwrap();
+    assert_eq!(
+        (drawn.resolution, drawn.step_s, drawn.series[0].points.len()),
+        (Resolution::FiveMinutes, 300, 12)
+    );
+    rig.metrics.0.delete_probes(&[rig.probe()]).unwrap();
+    assert!(at(&rig, Resolution::Hour, START_S, to, 3_600).is_empty());
 }

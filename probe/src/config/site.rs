@@ -7,6 +7,7 @@ use std::time::Duration;
 use farwatch_shared::wire::message::pull::{CredentialRecord, SiteDocument};
 use ipnet::{IpNet, Ipv4Net};
 
+use super::Narrow;
 use crate::snmp::{Auth, AuthProtocol, CredentialError, PrivProtocol, V3User};
 
 /// The site as this probe works it. Nothing in it needs checking again.
@@ -95,7 +96,9 @@ impl Scope {
 
     fn is_permitted(&self, address: IpAddr) -> bool {
         match address.to_canonical() {
-            IpAddr::V4(v4) if v4.is_loopback() => self.allow_loopback && v4 != Ipv4Addr::new(127, 255, 255, 255),
+            IpAddr::V4(v4) if v4.is_loopback() => {
+                self.allow_loopback && v4 != Ipv4Addr::new(127, 255, 255, 255)
+            }
             IpAddr::V4(v4) => {
                 !(v4.is_link_local()
                     || v4.is_multicast()
@@ -125,9 +128,9 @@ impl Scope {
 impl Site {
     /// Reads a document. What cannot be used is left out and named in `problems`; the rest counts.
     ///
-    /// `own` are the probe's own networks, used where the document names no range; `only` is `probe.toml`'s narrowing.
+    /// `own` are the probe's own networks, used where the document names no range; `narrow` is `probe.toml`'s word.
     #[must_use]
-    pub fn from_document(document: &SiteDocument, own: &[Ipv4Net], only: &[IpNet]) -> Self {
+    pub fn from_document(document: &SiteDocument, own: &[Ipv4Net], narrow: &Narrow) -> Self {
         let mut problems = Vec::new();
         let mut nets = |texts: &[String], what: &str| -> Vec<IpNet> {
             texts
@@ -142,7 +145,8 @@ impl Site {
                 .collect()
         };
         let mut ranges = nets(&document.ranges, "range");
-        let exclude = nets(&document.exclude, "excluded range");
+        let mut exclude = nets(&document.exclude, "excluded range");
+        exclude.extend(&narrow.exclude);
         if document.ranges.is_empty() {
             ranges = own.iter().copied().filter_map(own_range).collect();
         }
@@ -164,7 +168,7 @@ impl Site {
         let scope = Scope {
             ranges,
             exclude,
-            only: only.to_vec(),
+            only: narrow.ranges.clone(),
             allow_loopback: document.allow_loopback,
         };
         let mut addresses = Vec::new();
@@ -182,12 +186,20 @@ impl Site {
             match Credential::from_record(record) {
                 Ok(credential) => credentials.push(credential),
                 Err(error) => {
-                    problems.push(format!("credential {:?} cannot be used: {error}", record.name));
+                    problems.push(format!(
+                        "credential {:?} cannot be used: {error}",
+                        record.name
+                    ));
                 }
             }
         }
         credentials.sort_by_key(|credential| credential.version != "v3");
-        let mut snmp_ports: Vec<u16> = document.snmp_ports.iter().copied().filter(|port| *port != 0).collect();
+        let mut snmp_ports: Vec<u16> = document
+            .snmp_ports
+            .iter()
+            .copied()
+            .filter(|port| *port != 0)
+            .collect();
         if snmp_ports.is_empty() {
             snmp_ports.push(161);
         }
@@ -201,7 +213,10 @@ impl Site {
             poll_interval_s: document.poll_interval_s.clamp(2, 86_400),
             inventory_interval_s: document.inventory_interval_s.clamp(30, 604_800),
             discovery_interval_s: document.discovery_interval_s.clamp(30, 2_592_000),
-            icmp_rate_per_s: document.icmp_rate_per_s.clamp(1, 100_000),
+            icmp_rate_per_s: document
+                .icmp_rate_per_s
+                .min(narrow.icmp_rate_per_s.unwrap_or(u32::MAX))
+                .clamp(1, 100_000),
             credentials,
             problems,
         }
@@ -210,7 +225,9 @@ impl Site {
     /// The credential of that name.
     #[must_use]
     pub fn credential(&self, name: &str) -> Option<&Credential> {
-        self.credentials.iter().find(|credential| credential.name == name)
+        self.credentials
+            .iter()
+            .find(|credential| credential.name == name)
     }
 
     /// Whether an address may be asked, because it lies in a range or because a person named it.
@@ -250,9 +267,14 @@ impl Credential {
                     "authPriv" => V3User::auth_priv(
                         &record.user_name,
                         (auth()?, &record.auth_password),
-                        (record.priv_protocol.parse::<PrivProtocol>()?, &record.priv_password),
+                        (
+                            record.priv_protocol.parse::<PrivProtocol>()?,
+                            &record.priv_password,
+                        ),
                     )?,
-                    "authNoPriv" => V3User::auth(&record.user_name, auth()?, &record.auth_password)?,
+                    "authNoPriv" => {
+                        V3User::auth(&record.user_name, auth()?, &record.auth_password)?
+                    }
                     _ => V3User::no_auth(&record.user_name)?,
                 };
                 let mut words = vec![user.security_level().to_string()];
@@ -277,7 +299,7 @@ impl Credential {
 }
 
 /// A network, or a single address.
-fn parse_net(text: &str) -> Option<IpNet> {
+pub(super) fn parse_net(text: &str) -> Option<IpNet> {
     let text = text.trim();
     text.parse::<IpNet>()
         .ok()
@@ -292,7 +314,9 @@ fn own_range(net: Ipv4Net) -> Option<IpNet> {
         return None;
     }
     let prefix = net.prefix_len().max(22);
-    Ipv4Net::new(address, prefix).ok().map(|net| IpNet::V4(net.trunc()))
+    Ipv4Net::new(address, prefix)
+        .ok()
+        .map(|net| IpNet::V4(net.trunc()))
 }
 
 /// The largest range that is swept.
@@ -332,7 +356,11 @@ mod tests {
             allow_loopback: loopback,
             ..document()
         };
-        Site::from_document(&document, &["192.168.4.7/16".parse().unwrap()], &[])
+        Site::from_document(
+            &document,
+            &["192.168.4.7/16".parse().unwrap()],
+            &Narrow::default(),
+        )
     }
 
     fn allows(site: &Site, address: &str) -> bool {
@@ -342,22 +370,44 @@ mod tests {
     #[test]
     fn without_ranges_its_own_network_is_swept_up_to_a_22() {
         let site = site(&[], &[], false);
-        assert_eq!(site.scope.to_sweep(), vec!["192.168.4.0/22".parse().unwrap()]);
+        assert_eq!(
+            site.scope.to_sweep(),
+            vec!["192.168.4.0/22".parse().unwrap()]
+        );
         assert!(allows(&site, "192.168.7.255") && !allows(&site, "192.168.8.1"));
     }
 
     #[test]
     fn loopback_link_local_and_multicast_need_more_than_a_range() {
-        let all = ["127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/12", "10.0.0.0/24", "0.0.0.0/8", "::1/128", "fe80::/64"];
+        let all = [
+            "127.0.0.0/8",
+            "169.254.0.0/16",
+            "224.0.0.0/12",
+            "10.0.0.0/24",
+            "0.0.0.0/8",
+            "::1/128",
+            "fe80::/64",
+        ];
         let closed = site(&all, &[], false);
         let open = site(&all, &[], true);
-        for never in ["169.254.169.254", "224.0.0.5", "255.255.255.255", "0.0.0.0", "fe80::1", "127.255.255.255"] {
+        for never in [
+            "169.254.169.254",
+            "224.0.0.5",
+            "255.255.255.255",
+            "0.0.0.0",
+            "fe80::1",
+            "127.255.255.255",
+        ] {
             assert!(!allows(&closed, never) && !allows(&open, never), "{never}");
         }
         assert!(!allows(&closed, "127.0.0.1") && !allows(&closed, "::ffff:127.0.0.1"));
         assert!(allows(&closed, "10.0.0.9"));
         let small = site(&["127.0.10.0/24"], &["127.0.10.8/29"], true);
-        assert!(allows(&small, "127.0.10.1") && !allows(&small, "127.0.10.9") && !allows(&small, "127.0.11.1"));
+        assert!(
+            allows(&small, "127.0.10.1")
+                && !allows(&small, "127.0.10.9")
+                && !allows(&small, "127.0.11.1")
+        );
     }
 
     #[test]
@@ -367,8 +417,17 @@ mod tests {
             addresses: vec![("10.9.9.9".to_owned(), 0), ("10.0.5.9".to_owned(), 1161)],
             ..document()
         };
-        let site = Site::from_document(&document, &[], &["10.0.5.0/24".parse().unwrap()]);
-        assert!(allows(&site, "10.0.5.1") && !allows(&site, "10.0.6.1") && !allows(&site, "10.9.9.9"));
+        let site = Site::from_document(
+            &document,
+            &[],
+            &Narrow {
+                ranges: vec!["10.0.5.0/24".parse().unwrap()],
+                ..Narrow::default()
+            },
+        );
+        assert!(
+            allows(&site, "10.0.5.1") && !allows(&site, "10.0.6.1") && !allows(&site, "10.9.9.9")
+        );
         assert_eq!(site.named("10.0.5.9".parse().unwrap()), Some(Some(1161)));
         assert_eq!(site.problems.len(), 1);
     }
@@ -394,7 +453,7 @@ mod tests {
             credentials: vec![v2c, v3("good", "long enough"), v3("bad", "tiny")],
             ..document()
         };
-        let site = Site::from_document(&document, &[], &[]);
+        let site = Site::from_document(&document, &[], &Narrow::default());
         let names: Vec<_> = site.credentials.iter().map(|c| c.name.as_str()).collect();
         assert_eq!(names, vec!["good", "public"]);
         assert_eq!(site.credentials[0].security, "authNoPriv, SHA-256");

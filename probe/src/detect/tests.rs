@@ -375,7 +375,7 @@ fn a_port_that_was_switched_off_is_no_fault() {
             .interface(
                 DeviceNo(1),
                 InstanceNo(3),
-                "Gi0/3",
+                || "Gi0/3".to_owned(),
                 Some(admin),
                 Some(oper),
                 now,

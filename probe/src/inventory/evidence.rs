@@ -62,7 +62,10 @@ impl Evidence {
     /// Copies of a virtual machine share an engine id; so one engine id counts only with one name.
     #[must_use]
     pub fn compare(&self, other: &Self) -> Verdict {
-        match (given(&self.serial, &other.serial), given(&self.mac, &other.mac)) {
+        match (
+            given(&self.serial, &other.serial),
+            given(&self.mac, &other.mac),
+        ) {
             (Some(false), _) => return Verdict::Different("serial"),
             (_, Some(false)) => return Verdict::Different("chassis_mac"),
             (Some(true), _) => return Verdict::Same("serial"),
@@ -102,9 +105,18 @@ fn meaningful(serial: &str) -> String {
     let first = lower.chars().next();
     let junk = serial.len() < 4
         || lower.chars().all(|c| Some(c) == first)
-        || ["none", "n/a", "unknown", "not specified", "default", "serial", "to be filled", "123456"]
-            .iter()
-            .any(|word| lower.starts_with(word));
+        || [
+            "none",
+            "n/a",
+            "unknown",
+            "not specified",
+            "default",
+            "serial",
+            "to be filled",
+            "123456",
+        ]
+        .iter()
+        .any(|word| lower.starts_with(word));
     if junk {
         String::new()
     } else {
@@ -163,7 +175,14 @@ mod tests {
 
     #[test]
     fn words_that_stand_for_no_serial_are_no_serial() {
-        for junk in ["0000000000", "N/A", "None", "unknown", "1", "To be filled by O.E.M."] {
+        for junk in [
+            "0000000000",
+            "N/A",
+            "None",
+            "unknown",
+            "1",
+            "To be filled by O.E.M.",
+        ] {
             assert_eq!(evidence(junk, "", "", "").serial, "", "{junk}");
         }
         assert_eq!(evidence("SN-00112", "", "", "").serial, "SN-00112");

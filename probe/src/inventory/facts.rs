@@ -160,7 +160,10 @@ impl Facts {
         };
         let table = |at: usize| reading.tables.get(at);
         let bridge = text(&BRIDGE_ADDRESS);
-        let lldp_says_mac = reading.scalar(&LLDP_CHASSIS_SUBTYPE).and_then(Value::as_u64) == Some(4);
+        let lldp_says_mac = reading
+            .scalar(&LLDP_CHASSIS_SUBTYPE)
+            .and_then(Value::as_u64)
+            == Some(4);
         let chassis_mac = if lldp_says_mac {
             mac(text(&LLDP_CHASSIS))
         } else {
@@ -340,7 +343,10 @@ fn interfaces(table: &crate::snmp::Table) -> Vec<InterfaceFacts> {
             for (i, column) in INTERFACE.iter().enumerate() {
                 let usable = match value(first + i) {
                     Some(Value::Counter64(_)) => true,
-                    Some(value) => value.as_u64().is_some() && column.counter != Some(crate::increase::Width::Bits64),
+                    Some(value) => {
+                        value.as_u64().is_some()
+                            && column.counter != Some(crate::increase::Width::Bits64)
+                    }
                     None => false,
                 };
                 present |= Mask::from(usable) << i;
@@ -467,7 +473,8 @@ fn is_own_address(address: &IpAddr) -> bool {
 /// Six octets (eight on InfiniBand) in colon form; empty for anything else, and for addresses that mean nothing.
 #[must_use]
 pub fn mac(octets: &[u8]) -> String {
-    let meaningless = |octets: &[u8]| octets.iter().all(|o| *o == 0) || octets.iter().all(|o| *o == 0xff);
+    let meaningless =
+        |octets: &[u8]| octets.iter().all(|o| *o == 0) || octets.iter().all(|o| *o == 0xff);
     if !matches!(octets.len(), 6 | 8) || meaningless(octets) {
         return String::new();
     }
@@ -481,7 +488,11 @@ pub fn mac(octets: &[u8]) -> String {
 /// Octets as hex.
 #[must_use]
 pub fn hex(octets: &[u8]) -> String {
-    octets.iter().take(64).map(|octet| format!("{octet:02x}")).collect()
+    octets
+        .iter()
+        .take(64)
+        .map(|octet| format!("{octet:02x}"))
+        .collect()
 }
 
 /// Neighbours kept of one device: they are part of its record, which must fit into a batch.

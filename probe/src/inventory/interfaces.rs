@@ -44,10 +44,7 @@ pub fn match_interfaces(known: &[InterfaceRecord], seen: &[InterfaceFacts]) -> M
             |r| r.descr.as_str().to_owned(),
             |f| f.descr.as_str().to_owned(),
         ),
-        (
-            |r| typed(&r.mac, r.if_type),
-            |f| typed(&f.mac, f.if_type),
-        ),
+        (|r| typed(&r.mac, r.if_type), |f| typed(&f.mac, f.if_type)),
         (
             |r| r.alias.as_str().to_owned(),
             |f| f.alias.as_str().to_owned(),
@@ -100,7 +97,11 @@ fn assemble(
     seen: &[InterfaceFacts],
     found: &HashMap<usize, usize>,
 ) -> Matched {
-    let mut next = known.iter().map(|record| record.instance).max().unwrap_or(0);
+    let mut next = known
+        .iter()
+        .map(|record| record.instance)
+        .max()
+        .unwrap_or(0);
     let mut out = Matched::default();
     let mut here = BTreeSet::new();
     for (row, facts) in seen.iter().enumerate() {
@@ -152,9 +153,7 @@ fn assemble(
 
 /// Two names that both are given must not differ.
 fn agree(record: &InterfaceRecord, facts: &InterfaceFacts) -> bool {
-    record.name.is_empty()
-        || facts.name.is_empty()
-        || record.name.as_str() == facts.name.as_str()
+    record.name.is_empty() || facts.name.is_empty() || record.name.as_str() == facts.name.as_str()
 }
 
 fn typed(mac: &str, if_type: u32) -> String {
@@ -216,11 +215,19 @@ mod tests {
     fn an_interface_keeps_its_number_when_its_index_moves() {
         let first = match_interfaces(
             &[],
-            &[row(1, "lo", "lo", ""), row(2, "eth0", "eth0", "aa"), row(3, "eth1", "eth1", "bb")],
+            &[
+                row(1, "lo", "lo", ""),
+                row(2, "eth0", "eth0", "aa"),
+                row(3, "eth1", "eth1", "bb"),
+            ],
         );
         let second = match_interfaces(
             &first.records,
-            &[row(1, "lo", "lo", ""), row(7, "eth1", "eth1", "bb"), row(9, "eth0", "eth0", "aa")],
+            &[
+                row(1, "lo", "lo", ""),
+                row(7, "eth1", "eth1", "bb"),
+                row(9, "eth0", "eth0", "aa"),
+            ],
         );
         assert_eq!(
             instances(&second),
@@ -233,7 +240,10 @@ mod tests {
     #[test]
     fn indexes_that_were_swapped_do_not_swap_histories() {
         let first = match_interfaces(&[], &[row(1, "a", "x", ""), row(2, "b", "x", "")]);
-        let second = match_interfaces(&first.records, &[row(2, "a", "x", ""), row(1, "b", "x", "")]);
+        let second = match_interfaces(
+            &first.records,
+            &[row(2, "a", "x", ""), row(1, "b", "x", "")],
+        );
         assert_eq!(instances(&second), vec![(1, 2, true), (2, 1, true)]);
     }
 
@@ -254,11 +264,19 @@ mod tests {
     fn ports_without_names_are_told_apart_by_what_they_have() {
         let first = match_interfaces(
             &[],
-            &[row(1, "", "port", "aa"), row(2, "", "port", "bb"), row(3, "", "port", "")],
+            &[
+                row(1, "", "port", "aa"),
+                row(2, "", "port", "bb"),
+                row(3, "", "port", ""),
+            ],
         );
         let second = match_interfaces(
             &first.records,
-            &[row(5, "", "port", "bb"), row(6, "", "port", "aa"), row(3, "", "port", "")],
+            &[
+                row(5, "", "port", "bb"),
+                row(6, "", "port", "aa"),
+                row(3, "", "port", ""),
+            ],
         );
         assert_eq!(
             instances(&second),

@@ -49,7 +49,10 @@ fn a_device_that_answers_at_two_addresses_is_one() {
     let third = observe(&mut inventory, with("10.9.9.9", router()));
     assert_eq!(third.device, first.device, "its serial tells");
     assert_eq!(inventory.len(), 1);
-    assert_eq!(inventory.get(first.device).unwrap().record.address, "10.0.0.1");
+    assert_eq!(
+        inventory.get(first.device).unwrap().record.address,
+        "10.0.0.1"
+    );
 }
 
 #[test]
@@ -58,7 +61,10 @@ fn one_known_by_ping_is_absorbed_by_its_owner() {
     let pinged = observe(&mut inventory, at("10.0.1.1")).device;
     let router = observe(
         &mut inventory,
-        with("10.0.0.1", facts("router", "FTX1840A1B2", &["10.0.0.1", "10.0.1.1"])),
+        with(
+            "10.0.0.1",
+            facts("router", "FTX1840A1B2", &["10.0.0.1", "10.0.1.1"]),
+        ),
     );
     assert_eq!(router.retired, vec![pinged]);
     assert_eq!(inventory.len(), 1);
@@ -77,22 +83,40 @@ fn the_same_words_at_another_address_are_another_device() {
 #[test]
 fn a_replaced_device_gets_a_number_of_its_own() {
     let mut inventory = Inventory::default();
-    let old = observe(&mut inventory, with("10.0.0.1", facts("sw1", "AAAA1111", &[]))).device;
-    let out = observe(&mut inventory, with("10.0.0.1", facts("sw1", "BBBB2222", &[])));
+    let old = observe(
+        &mut inventory,
+        with("10.0.0.1", facts("sw1", "AAAA1111", &[])),
+    )
+    .device;
+    let out = observe(
+        &mut inventory,
+        with("10.0.0.1", facts("sw1", "BBBB2222", &[])),
+    );
     assert!(out.new);
     assert_ne!(out.device, old);
     assert_eq!(out.retired, vec![old]);
-    assert_eq!(inventory.at("10.0.0.1".parse().unwrap()).unwrap().no, out.device);
+    assert_eq!(
+        inventory.at("10.0.0.1".parse().unwrap()).unwrap().no,
+        out.device
+    );
 }
 
 #[test]
 fn a_device_that_moved_is_asked_where_it_is_now() {
     let mut inventory = Inventory::default();
-    let no = observe(&mut inventory, with("10.0.0.1", facts("ap", "AAAA1111", &[]))).device;
+    let no = observe(
+        &mut inventory,
+        with("10.0.0.1", facts("ap", "AAAA1111", &[])),
+    )
+    .device;
     let out = inventory.observe(with("10.0.0.50", facts("ap", "AAAA1111", &[])), |_| true);
     assert_eq!(out.device, no);
     assert_eq!(inventory.get(no).unwrap().record.address, "10.0.0.50");
-    assert!(out.events.iter().any(|event| event.text.as_str().contains("10.0.0.50")));
+    assert!(
+        out.events
+            .iter()
+            .any(|event| event.text.as_str().contains("10.0.0.50"))
+    );
 }
 
 #[test]
@@ -122,11 +146,18 @@ fn what_central_sends_back_keeps_its_numbers_and_interfaces() {
         ..facts("sw1", "AAAA1111", &[])
     };
     let mut inventory = Inventory::default();
-    let no = observe(&mut inventory, with("10.0.0.1", sw(vec![row(1, "a"), row(2, "b")]))).device;
+    let no = observe(
+        &mut inventory,
+        with("10.0.0.1", sw(vec![row(1, "a"), row(2, "b")])),
+    )
+    .device;
     let record = inventory.get(no).unwrap().record.clone();
     let mut fresh = Inventory::default();
     fresh.restore(record, Private::default());
-    let out = observe(&mut fresh, with("10.0.0.1", sw(vec![row(7, "b"), row(8, "a")])));
+    let out = observe(
+        &mut fresh,
+        with("10.0.0.1", sw(vec![row(7, "b"), row(8, "a")])),
+    );
     assert_eq!((out.new, out.device), (false, no));
     let ports: Vec<_> = fresh
         .get(no)
@@ -144,11 +175,23 @@ fn an_observation_that_says_nothing_new_is_not_told() {
     let mut inventory = Inventory::default();
     let seen = || with("10.0.0.1", facts("sw1", "AAAA1111", &["10.0.0.1"]));
     assert_eq!(observe(&mut inventory, seen()).changed.len(), 1);
-    let again = observe(&mut inventory, Found { at: Timestamp(9), ..seen() });
+    let again = observe(
+        &mut inventory,
+        Found {
+            at: Timestamp(9),
+            ..seen()
+        },
+    );
     assert!(again.changed.is_empty() && again.events.is_empty());
-    let renamed = observe(&mut inventory, with("10.0.0.1", facts("sw2", "AAAA1111", &["10.0.0.1"])));
+    let renamed = observe(
+        &mut inventory,
+        with("10.0.0.1", facts("sw2", "AAAA1111", &["10.0.0.1"])),
+    );
     assert_eq!(renamed.changed.len(), 1);
-    assert_eq!(renamed.events[0].text.as_str(), "name changed from sw1 to sw2");
+    assert_eq!(
+        renamed.events[0].text.as_str(),
+        "name changed from sw1 to sw2"
+    );
 }
 
 #[test]
@@ -166,7 +209,13 @@ fn a_record_always_fits_into_a_batch() {
     let mut inventory = Inventory::default();
     let no = observe(
         &mut inventory,
-        with("10.0.0.1", Facts { interfaces: rows, ..facts("big", "AAAA1111", &[]) }),
+        with(
+            "10.0.0.1",
+            Facts {
+                interfaces: rows,
+                ..facts("big", "AAAA1111", &[])
+            },
+        ),
     )
     .device;
     let device = inventory.get(no).unwrap();

@@ -67,7 +67,12 @@ fn links(inventory: &Inventory) -> BTreeMap<DeviceNo, BTreeSet<DeviceNo>> {
                 .get(neighbour.remote_chassis.as_str())
                 .copied()
                 .or_else(by_address)
-                .or_else(|| by_name.get(neighbour.remote_name.as_str()).copied().flatten());
+                .or_else(|| {
+                    by_name
+                        .get(neighbour.remote_name.as_str())
+                        .copied()
+                        .flatten()
+                });
             if let Some(other) = other.filter(|other| *other != device.no) {
                 links.entry(device.no).or_default().insert(other);
                 links.entry(other).or_default().insert(device.no);

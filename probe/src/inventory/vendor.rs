@@ -77,24 +77,116 @@ pub fn role(sys_descr: &str, vendor: &str, bridge: bool, router: bool) -> &'stat
 
 const ROLES: &[(&[&str], &str)] = &[
     (
-        &["jetdirect", "printer", "laserjet", "officejet", "bizhub", "ecosys", "kyocera", "lexmark", "ricoh"],
+        &[
+            "jetdirect",
+            "printer",
+            "laserjet",
+            "officejet",
+            "bizhub",
+            "ecosys",
+            "kyocera",
+            "lexmark",
+            "ricoh",
+        ],
         "printer",
     ),
-    (&["smart-ups", "ups ", "eaton", "powerware", "liebert", "symmetra"], "ups"),
+    (
+        &[
+            "smart-ups",
+            "ups ",
+            "eaton",
+            "powerware",
+            "liebert",
+            "symmetra",
+        ],
+        "ups",
+    ),
     (&["pdu", "raritan", "power distribution"], "pdu"),
     (&["camera", "axis", "hikvision", "mobotix"], "camera"),
-    (&["idrac", "integrated lights-out", "ilo ", "bmc", "ipmi"], "bmc"),
     (
-        &["fortigate", "fortinet", "palo alto", "pan-os", "adaptive security appliance", "pfsense", "opnsense", "sonicwall", "watchguard", "check point", "sophos"],
+        &["idrac", "integrated lights-out", "ilo ", "bmc", "ipmi"],
+        "bmc",
+    ),
+    (
+        &[
+            "fortigate",
+            "fortinet",
+            "palo alto",
+            "pan-os",
+            "adaptive security appliance",
+            "pfsense",
+            "opnsense",
+            "sonicwall",
+            "watchguard",
+            "check point",
+            "sophos",
+        ],
         "firewall",
     ),
-    (&["access point", "aironet", "unifi ap", "uap-", "aruba ap", "wireless controller", "airos", "ruckus"], "wireless"),
-    (&["synology", "diskstation", "qnap", "netapp", "truenas", "freenas"], "nas"),
-    (&["vmware esx", "esxi", "proxmox", "hyper-v", "xenserver"], "hypervisor"),
-    (&["thermometer", "temperature sensor", "environmental monitor"], "sensor"),
-    (&["routeros", "junos olive", "vyos", "edgeos", "edgerouter", " router", "ios xr", "asr9", "asr1"], "router"),
     (
-        &["catalyst", " switch", "procurve", "nexus", "nx-os", "arista", "c2960", "c3560", "c3750", "exos", "edgeswitch", "dell networking", "powerconnect", "comware", "aos-cx"],
+        &[
+            "access point",
+            "aironet",
+            "unifi ap",
+            "uap-",
+            "aruba ap",
+            "wireless controller",
+            "airos",
+            "ruckus",
+        ],
+        "wireless",
+    ),
+    (
+        &[
+            "synology",
+            "diskstation",
+            "qnap",
+            "netapp",
+            "truenas",
+            "freenas",
+        ],
+        "nas",
+    ),
+    (
+        &["vmware esx", "esxi", "proxmox", "hyper-v", "xenserver"],
+        "hypervisor",
+    ),
+    (
+        &["thermometer", "temperature sensor", "environmental monitor"],
+        "sensor",
+    ),
+    (
+        &[
+            "routeros",
+            "junos olive",
+            "vyos",
+            "edgeos",
+            "edgerouter",
+            " router",
+            "ios xr",
+            "asr9",
+            "asr1",
+        ],
+        "router",
+    ),
+    (
+        &[
+            "catalyst",
+            " switch",
+            "procurve",
+            "nexus",
+            "nx-os",
+            "arista",
+            "c2960",
+            "c3560",
+            "c3750",
+            "exos",
+            "edgeswitch",
+            "dell networking",
+            "powerconnect",
+            "comware",
+            "aos-cx",
+        ],
         "switch",
     ),
 ];
@@ -281,12 +373,16 @@ mod tests {
             "Linux 5.10.0-28-amd64"
         );
         assert_eq!(
-            os("Cisco IOS Software, C2960 Software (C2960-LANBASEK9-M), Version 15.0(2)SE11, RELEASE SOFTWARE (fc3)"),
+            os(
+                "Cisco IOS Software, C2960 Software (C2960-LANBASEK9-M), Version 15.0(2)SE11, RELEASE SOFTWARE (fc3)"
+            ),
             "Cisco IOS Software 15.0(2)SE11"
         );
         assert_eq!(os("RouterOS CCR1009-7G-1C-1S+"), "RouterOS");
         assert_eq!(
-            os("Hardware: Intel64 Family 6 - Software: Windows Version 6.3 (Build 17763 Multiprocessor Free)"),
+            os(
+                "Hardware: Intel64 Family 6 - Software: Windows Version 6.3 (Build 17763 Multiprocessor Free)"
+            ),
             "Windows Version 6.3 (Build 17763 Multiprocessor Free)"
         );
         assert_eq!(os(""), "");
@@ -294,8 +390,19 @@ mod tests {
 
     #[test]
     fn a_role_is_what_most_evidence_says() {
-        assert_eq!(role("HP ETHERNET MULTI-ENVIRONMENT,JETDIRECT", "HP", false, false), "printer");
-        assert_eq!(role("Cisco IOS Software, C2960", "Cisco", false, true), "switch");
+        assert_eq!(
+            role(
+                "HP ETHERNET MULTI-ENVIRONMENT,JETDIRECT",
+                "HP",
+                false,
+                false
+            ),
+            "printer"
+        );
+        assert_eq!(
+            role("Cisco IOS Software, C2960", "Cisco", false, true),
+            "switch"
+        );
         assert_eq!(role("Linux gw 5.10", "net-snmp", false, true), "server");
         assert_eq!(role("Some box", "", true, true), "switch");
         assert_eq!(role("Some box", "", false, false), "");

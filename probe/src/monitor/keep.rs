@@ -9,8 +9,8 @@ use farwatch_shared::wire::codec::BATCH_BYTES;
 use farwatch_shared::wire::columns;
 use farwatch_shared::wire::encode;
 use farwatch_shared::wire::message::batch::{
-    ADDRESSES, AddressRecord, AddressesBody, DEVICES, DeviceRecord, DevicesBody, EVENTS, EventRecord,
-    EventsBody, SAMPLES,
+    ADDRESSES, AddressRecord, AddressesBody, DEVICES, DeviceRecord, DevicesBody, EVENTS,
+    EventRecord, EventsBody, SAMPLES,
 };
 use tokio::sync::{mpsc, oneshot};
 
@@ -64,6 +64,8 @@ pub enum Stored {
     Durable,
     /// No room: the spool accounts for the span, the readings do not count.
     Lost,
+    /// No room even for the layouts: nothing is lost yet, to be tried again.
+    Later,
     /// The epoch has moved: number the layouts anew and try again.
     EpochMoved,
     /// The file is damaged or gone; the process should end in order.
@@ -186,10 +188,7 @@ impl Keeping {
                 outcome.map(|_| ())
             }
             Work::Tick(tick) => {
-                let stored = self
-                    .spool
-                    .writing(move |c| store::put_tick(c, &tick))
-                    .await;
+                let stored = self.spool.writing(move |c| store::put_tick(c, &tick)).await;
                 tolerate(stored)
             }
             Work::Flush(tell) => {
@@ -234,7 +233,10 @@ impl Keeping {
         if !new.is_empty()
             && let Err(error) = self.spool.commit_layouts(epoch, new).await
         {
-            return lost(error);
+            return match lost(error) {
+                Ok(Stored::Lost) => Ok(Stored::Later),
+                other => other,
+            };
         }
         let drafts = parts
             .into_iter()
@@ -357,7 +359,9 @@ impl News {
         self.states.extend(later.states);
         self.forgotten.extend(later.forgotten);
         self.highest = later.highest.or(self.highest);
-        self.sweep = later.sweep.or(self.sweep.take());
+        if later.sweep.is_some() {
+            self.sweep = later.sweep;
+        }
     }
 
     fn keep_rows_of(&mut self, later: Self) {
@@ -444,15 +448,20 @@ fn chunks<T: serde::Serialize>(records: &[T]) -> Vec<&[T]> {
 }
 
 fn draft(kind: u16, times: impl Iterator<Item = Timestamp>, body: Vec<u8>) -> Draft {
-    let (from, to) = times.fold((Timestamp(i64::MAX), Timestamp(i64::MIN)), |(from, to), at| {
-        (from.min(at), to.max(at))
-    });
+    let (from, to) = times.fold(
+        (Timestamp(i64::MAX), Timestamp(i64::MIN)),
+        |(from, to), at| (from.min(at), to.max(at)),
+    );
     Draft {
         epoch: None,
         lane: Lane::Events,
         kind,
         version: 1,
-        from: if from > to { Timestamp::default() } else { from },
+        from: if from > to {
+            Timestamp::default()
+        } else {
+            from
+        },
         to: if from > to { Timestamp::default() } else { to },
         samples: 0,
         body,
@@ -533,8 +542,7 @@ mod tests {
     #[tokio::test]
     async fn news_and_their_rows_are_stored_together() {
         let dir = tempfile::tempdir().unwrap();
-        let (spool, _) =
-            Spool::open(dir.path(), SpoolLimits::default(), Clock::system()).unwrap();
+        let (spool, _) = Spool::open(dir.path(), SpoolLimits::default(), Clock::system()).unwrap();
         let (keeper, keeping) = Keeper::new(spool.clone());
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(keeping.run());

@@ -164,6 +164,11 @@ impl Layouts {
         self.current.remove(&(device, group));
     }
 
+    /// These could not be told: they are numbered anew when they are next used.
+    pub fn untold(&mut self, layouts: &[LayoutNo]) {
+        self.current.retain(|_, (no, _)| !layouts.contains(no));
+    }
+
     /// A new epoch, or a clock that was set back: every layout is numbered anew when it is next used.
     pub fn renumber(&mut self) {
         self.current.clear();

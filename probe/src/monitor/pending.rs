@@ -147,6 +147,39 @@ impl Pending {
         self.probe_gaps.extend(earlier.probe_gaps);
     }
 
+    /// Too much waits for a disk that has no room: what was read is let go, its slots are told as a gap once there is.
+    pub fn give_up(&mut self) {
+        for item in &mut self.items {
+            let (device, group, ports, rhythm, first_slot_s) = match item {
+                Item::Poll(reading) => (
+                    reading.device,
+                    PollGroup::Poll,
+                    reading.ports.clone(),
+                    reading.rhythm,
+                    reading.slot_s,
+                ),
+                Item::Ping(reading) => (
+                    reading.device,
+                    PollGroup::Ping,
+                    Arc::default(),
+                    reading.rhythm,
+                    reading.slot_s,
+                ),
+                Item::Missing(_) => continue,
+            };
+            *item = Item::Missing(Missing {
+                device,
+                group,
+                ports,
+                rhythm,
+                first_slot_s,
+                slots: 1,
+                reason: GapReason::DiskFull,
+            });
+        }
+        self.values = self.items.len();
+    }
+
     /// Turns readings into increases, anchors and gaps. Neither `self` nor `known` changes: until the batch is durable
     /// nothing of it counts.
     #[must_use]
@@ -437,7 +470,10 @@ mod tests {
                 run(180, GapReason::NoResponse, &[]),
             ]
         );
-        assert_eq!((built.from, built.to), (Timestamp(60_000), Timestamp(240_000)));
+        assert_eq!(
+            (built.from, built.to),
+            (Timestamp(60_000), Timestamp(240_000))
+        );
     }
 
     #[test]
@@ -456,7 +492,12 @@ mod tests {
             });
         }
         let built = pending.build(&mut Layouts::default(), &HashMap::new());
-        let values: Vec<_> = built.batch.scrapes.iter().map(|s| s.values.clone()).collect();
+        let values: Vec<_> = built
+            .batch
+            .scrapes
+            .iter()
+            .map(|s| s.values.clone())
+            .collect();
         assert_eq!(
             values,
             vec![vec![Some(420), Some(0)], vec![None, Some(1_000)]]

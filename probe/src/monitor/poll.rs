@@ -13,7 +13,9 @@ use super::plan::{
     INTERFACE, Mask, OPER_STATUS, SYS_UP_TIME,
 };
 use crate::inventory::facts::{self, Facts, InterfaceFacts};
-use crate::snmp::{GetError, Limits, Plan, Reading, Rows, Snmp, TablePlan, Target, Value, WalkError};
+use crate::snmp::{
+    GetError, Limits, Plan, Reading, Rows, Snmp, TablePlan, Target, Value, WalkError,
+};
 
 /// What is to be polled.
 #[derive(Clone, Debug)]
@@ -114,7 +116,10 @@ pub async fn poll(snmp: &dyn Snmp, job: &PollJob) -> PollOutcome {
 /// # Errors
 /// What the silence or refusal is to be taken for.
 pub async fn check(snmp: &dyn Snmp, target: &Target) -> Result<Option<u32>, PollOutcome> {
-    match snmp.get(target, &[SYS_UP_TIME], Limits::once(CHECK_PATIENCE)).await {
+    match snmp
+        .get(target, &[SYS_UP_TIME], Limits::once(CHECK_PATIENCE))
+        .await
+    {
         Ok(values) => Ok(values
             .first()
             .and_then(|varbind| varbind.value.as_u64())
@@ -174,7 +179,9 @@ impl PollAnswer {
     /// Takes back what may belong to other interfaces than it says.
     pub fn distrust(&mut self) {
         self.raw.iter_mut().skip(1).for_each(|value| *value = None);
-        self.discontinuity.iter_mut().for_each(|value| *value = None);
+        self.discontinuity
+            .iter_mut()
+            .for_each(|value| *value = None);
         self.states.clear();
     }
 }
@@ -291,14 +298,17 @@ mod tests {
 
     fn ports() -> Vec<Port> {
         let states = 1 << OPER_STATUS | 1 << ADMIN_STATUS;
-        [(1, 1, 1 << 4 | states), (2, 9, 1 | states | HAS_DISCONTINUITY)]
-            .map(|(instance, if_index, mask)| Port {
-                instance: InstanceNo(instance),
-                if_index,
-                mask,
-                speed_bps: 0,
-            })
-            .to_vec()
+        [
+            (1, 1, 1 << 4 | states),
+            (2, 9, 1 | states | HAS_DISCONTINUITY),
+        ]
+        .map(|(instance, if_index, mask)| Port {
+            instance: InstanceNo(instance),
+            if_index,
+            mask,
+            speed_bps: 0,
+        })
+        .to_vec()
     }
 
     fn device() -> Recordings {
@@ -313,7 +323,15 @@ mod tests {
         };
         assert_eq!(
             answer.raw,
-            vec![Some(1_000), Some(11), Some(1), Some(1), Some(-1), Some(2), Some(1)]
+            vec![
+                Some(1_000),
+                Some(11),
+                Some(1),
+                Some(1),
+                Some(-1),
+                Some(2),
+                Some(1)
+            ]
         );
         assert_eq!(answer.discontinuity, vec![None, Some(77)]);
         assert_eq!(

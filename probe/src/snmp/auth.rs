@@ -97,15 +97,17 @@ impl Community {
     }
 }
 
-/// An SNMPv3 user (RFC 3414): cheap to clone, its keys derived once for all its clones.
+/// An SNMPv3 user (RFC 3414): cheap to clone, its keys derived once for all its clones and contexts.
 #[derive(Clone)]
-pub struct V3User(Arc<User>);
+pub struct V3User {
+    user: Arc<User>,
+    context_name: Arc<str>,
+}
 
 struct User {
     name: Box<str>,
     auth: Option<(AuthProtocol, Secret)>,
     privacy: Option<(PrivProtocol, Secret)>,
-    context_name: Box<str>,
     /// Hashing a password takes a megabyte of it, some milliseconds: see [`V3User::master`].
     master: OnceLock<Master>,
 }
@@ -153,64 +155,67 @@ impl V3User {
         if privacy.is_some_and(|(_, password)| !long_enough(password)) {
             return Err(CredentialError::ShortPrivPassword);
         }
-        Ok(Self(Arc::new(User {
+        let user = User {
             name: name.into(),
             auth: auth.map(|(protocol, password)| (protocol, Secret::new(password))),
             privacy: privacy.map(|(protocol, password)| (protocol, Secret::new(password))),
-            context_name: Box::default(),
             master: OnceLock::new(),
-        })))
+        };
+        Ok(Self {
+            user: Arc::new(user),
+            context_name: Arc::default(),
+        })
     }
 
     /// The same user in another context (RFC 3411 §3.3.1); the default context has the empty name.
     #[must_use]
     pub fn in_context(&self, context_name: &str) -> Self {
-        Self(Arc::new(User {
-            name: self.0.name.clone(),
-            auth: self.0.auth.clone(),
-            privacy: self.0.privacy.clone(),
+        Self {
+            user: Arc::clone(&self.user),
             context_name: context_name.into(),
-            master: self.0.master.clone(),
-        }))
+        }
     }
 
     /// The same user asking without encryption. `None` when there is nothing to take away.
     ///
     /// Tells a wrong priv password, which most agents meet with silence, from a device that is gone.
     pub(crate) fn without_privacy(&self) -> Option<Self> {
-        self.0.privacy.as_ref()?;
-        Some(Self(Arc::new(User {
-            name: self.0.name.clone(),
-            auth: self.0.auth.clone(),
+        self.user.privacy.as_ref()?;
+        let user = User {
+            name: self.user.name.clone(),
+            auth: self.user.auth.clone(),
             privacy: None,
-            context_name: self.0.context_name.clone(),
-            master: self.0.master.clone(),
-        })))
+            master: self.user.master.clone(),
+        };
+        Some(Self {
+            user: Arc::new(user),
+            context_name: Arc::clone(&self.context_name),
+        })
     }
 
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0.name
+        &self.user.name
     }
 
     #[must_use]
     pub fn context_name(&self) -> &str {
-        &self.0.context_name
+        &self.context_name
     }
 
     #[must_use]
     pub fn auth_protocol(&self) -> Option<AuthProtocol> {
-        self.0.auth.as_ref().map(|(protocol, _)| *protocol)
+        self.user.auth.as_ref().map(|(protocol, _)| *protocol)
     }
 
     #[must_use]
     pub fn priv_protocol(&self) -> Option<PrivProtocol> {
-        self.0.privacy.as_ref().map(|(protocol, _)| *protocol)
+        self.user.privacy.as_ref().map(|(protocol, _)| *protocol)
     }
 
     #[must_use]
     pub fn security_level(&self) -> SecurityLevel {
-        match (&self.0.auth, &self.0.privacy) {
+        match (&self.user.auth, &self.user.privacy) {
             (Some(_), Some(_)) => SecurityLevel::AuthPriv,
             (Some(_), None) => SecurityLevel::AuthNoPriv,
             (None, _) => SecurityLevel::NoAuthNoPriv,
@@ -220,10 +225,10 @@ impl V3User {
     /// The keys of RFC 3414 §A.2 before they are bound to an engine. The first call takes milliseconds: not for an async
     /// thread.
     pub(crate) fn master(&self) -> Option<&Master> {
-        let (protocol, password) = self.0.auth.as_ref()?;
-        Some(self.0.master.get_or_init(|| {
+        let (protocol, password) = self.user.auth.as_ref()?;
+        Some(self.user.master.get_or_init(|| {
             let privacy = self
-                .0
+                .user
                 .privacy
                 .as_ref()
                 .map(|(_, password)| password.expose());
@@ -233,12 +238,12 @@ impl V3User {
 
     /// Whether [`V3User::master`] would answer at once.
     pub(crate) fn has_master(&self) -> bool {
-        self.0.auth.is_none() || self.0.master.get().is_some()
+        self.user.auth.is_none() || self.user.master.get().is_some()
     }
 
-    /// Whether both are clones of one.
+    /// Whether both have the same keys: clones of one, in whatever context.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.user, &other.user)
     }
 }
 

@@ -1,9 +1,11 @@
 //! The SNMP engine: a few shared sockets, one table of requests under way for each, and what is known of every device.
 
+mod columns;
 mod exchange;
 mod link;
 mod peer;
 mod read;
+mod secure;
 mod socket;
 #[cfg(test)]
 mod tests;
@@ -303,9 +305,12 @@ impl Drop for KeptPeer {
     }
 }
 
-/// One device, one key: `::ffff:10.0.0.1` is 10.0.0.1.
+/// One device, one key: `::ffff:10.0.0.1` is 10.0.0.1. A link-local address keeps its scope.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, address.port()).into(),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// Which socket a device is asked through: always the same one, so that a firewall sees one conversation.

@@ -9,7 +9,7 @@ use rand::{Rng, RngCore, SeedableRng, rngs::StdRng};
 
 use super::{
     AuthProtocol, PrivProtocol, V3User, Value, VarBind, Version,
-    ber::{Writer, tag},
+    ber::{Reader, Writer, tag},
     message::{Datagram, seal_community},
     pdu::{Answer, ErrorStatus, PduKind, Request},
     recording::Recording,
@@ -180,7 +180,11 @@ fn no_v3_datagram_makes_the_decoder_panic() {
             ..every_type()
         }),
     );
-    let seeds = [discovery(7), session.seal(&request, 8, stamp, 99), report];
+    let seeds = [
+        discovery(7),
+        session.seal("", &request, 8, stamp, 99),
+        report,
+    ];
     let (mut taken_apart, mut opened) = (0_u64, 0_u64);
     fuzz("the v3 decoder", &seeds, |octets| {
         read(octets);
@@ -216,7 +220,11 @@ fn nothing_inside_a_true_v3_message_makes_the_decoder_panic() {
     let (mut salt, mut opened) = (0, 0_u64);
     fuzz("the decoder of a decrypted PDU", &seeds, |scoped| {
         salt += 1;
-        let session = &pairs[usize::from(salt % 2 == 0)];
+        let readable = read_scoped(Reader::new(scoped)).is_ok();
+        if salt % 16 != 0 {
+            return; // the ciphers take a hundred times as long as the decoder
+        }
+        let session = &pairs[usize::from(salt % 32 == 0)];
         let stamp = Stamp {
             boots: 3,
             time: 4000,
@@ -225,9 +233,14 @@ fn nothing_inside_a_true_v3_message_makes_the_decoder_panic() {
         let Ok(Datagram::V3(message)) = Datagram::read(&octets) else {
             panic!("it is a message")
         };
-        opened += u64::from(session.open(&message).is_ok());
+        let is_open = session.open(&message).is_ok();
+        assert!(
+            is_open || !readable,
+            "what can be read in the clear can be read encrypted"
+        );
+        opened += u64::from(is_open);
     });
-    assert!(opened > inputs() / 50, "{opened}");
+    assert!(opened > inputs() / 1000, "{opened}");
 }
 
 #[test]

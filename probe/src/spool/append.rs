@@ -76,23 +76,35 @@ pub(super) fn put(
     })
 }
 
-/// Records batches that never got a key because the disk was full: seqs are taken for them and dropped at once.
-pub(super) fn pay(c: &Connection, owed: &[Owed], now: Timestamp) -> rusqlite::Result<()> {
+/// Records batches that never got a key because the disk was full.
+pub(super) fn pay(c: &Connection, owed: &[Owed]) -> rusqlite::Result<()> {
     for owed in owed {
-        let epoch = start::running(c)?;
-        let first = next_seqs(c, epoch, owed.lane, owed.batches, 0, now)?;
-        let lost = settle::Lost {
-            epoch,
-            lane: owed.lane,
-            from_seq: first,
-            to_seq: first + owed.batches - 1,
-            from: owed.from,
-            to: owed.to,
-            samples: 0,
-        };
-        settle::record_dropped(c, &lost, GapReason::DiskFull)?;
+        let span = (owed.from, owed.to);
+        give_up(c, owed.lane, span, owed.batches, GapReason::DiskFull)?;
     }
     Ok(())
+}
+
+/// Tells a gap under keys that never had a batch: seqs of the running epoch are taken and dropped at once.
+pub(super) fn give_up(
+    c: &Connection,
+    lane: Lane,
+    (from, to): (Timestamp, Timestamp),
+    batches: u64,
+    reason: GapReason,
+) -> rusqlite::Result<()> {
+    let epoch = start::running(c)?;
+    let first = next_seqs(c, epoch, lane, batches, 0, to)?;
+    let lost = settle::Lost {
+        epoch,
+        lane,
+        from_seq: first,
+        to_seq: first + batches - 1,
+        from,
+        to,
+        samples: 0,
+    };
+    settle::record_dropped(c, &lost, reason)
 }
 
 /// Takes `count` seqs of a lane; returns the first.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{BatchKey, Epoch, GapReason, Lane};
+use farwatch_shared::session::SeqSet;
 use farwatch_shared::session::sender::Settlement;
 use farwatch_shared::wire::message::batch::{LAYOUTS, LayoutsBody};
 use farwatch_shared::wire::{decode, encode};
@@ -42,19 +43,55 @@ pub(super) fn settle(
             )?
             .execute(params![lane.0, lane.1, to_sql(from)?, to_sql(to)?, now])?;
         }
+        if settlement.shared {
+            share(c, settlement.epoch, settlement.lane)?;
+        }
+        // What was pruned since the hello is lost as well.
+        let mut lost = settlement.lost.clone();
         for &(from, to) in settlement.lacking.ranges() {
             c.prepare_cached(
                 "UPDATE batches SET acked_ms = NULL WHERE epoch = ?1 AND lane = ?2 AND seq BETWEEN ?3 AND ?4",
             )?
             .execute(params![lane.0, lane.1, to_sql(from)?, to_sql(to)?])?;
+            let here: SeqSet = c
+                .prepare_cached("SELECT seq FROM batches WHERE epoch = ?1 AND lane = ?2 AND seq BETWEEN ?3 AND ?4")?
+                .query_map(params![lane.0, lane.1, to_sql(from)?, to_sql(to)?], |row| {
+                    row.get::<_, i64>(0).map(to_seq)
+                })?
+                .collect::<rusqlite::Result<_>>()?;
+            lost.extend(&SeqSet::of(from, to).without(&here));
         }
-        for &(from, to) in settlement.lost.ranges() {
+        if !lost.is_empty() {
+            lost.subtract(&recorded(c, settlement.epoch, settlement.lane)?);
+        }
+        for &(from, to) in lost.ranges() {
             declare_lost(c, settlement.epoch, settlement.lane, from, to, now)?;
         }
         c.prepare_cached("DELETE FROM dropped WHERE epoch = ?1 AND lane = ?2 AND to_seq <= ?3")?
             .execute(params![lane.0, lane.1, to_sql(settlement.watermark)?])?;
     }
     Ok(())
+}
+
+/// Somebody else has written under this epoch's keys: gaps that were only told under them are told again.
+fn share(c: &Connection, epoch: Epoch, lane: Lane) -> rusqlite::Result<()> {
+    c.prepare_cached("INSERT INTO shared_epochs (epoch) VALUES (?1) ON CONFLICT DO NOTHING")?
+        .execute([epoch])?;
+    c.prepare_cached(
+        "INSERT INTO owed (lane, from_ms, to_ms, reason)
+         SELECT lane, from_ms, to_ms, reason FROM dropped WHERE epoch = ?1 AND lane = ?2",
+    )?
+    .execute(params![epoch, lane.code()])?;
+    Ok(())
+}
+
+/// The seqs of a lane that `dropped` records name.
+fn recorded(c: &Connection, epoch: Epoch, lane: Lane) -> rusqlite::Result<SeqSet> {
+    c.prepare_cached("SELECT from_seq, to_seq FROM dropped WHERE epoch = ?1 AND lane = ?2")?
+        .query_map(params![epoch, lane.code()], |row| {
+            Ok((to_seq(row.get(0)?), to_seq(row.get(1)?)))
+        })?
+        .collect()
 }
 
 /// Central lacks it and so do we: a gap with the times that the log of pruned data remembers.
@@ -108,12 +145,62 @@ fn declare_lost(
     record_dropped(c, &lost, GapReason::TooOld)
 }
 
-/// Writes a `dropped` record; joins the one that ends just before with the same reason.
+/// Writes a `dropped` record, counts it, and sees to it that a shared epoch's gap is told under a key of our own as well.
 pub(super) fn record_dropped(
     c: &Connection,
     lost: &Lost,
     reason: GapReason,
 ) -> rusqlite::Result<()> {
+    write_record(c, lost, reason)?;
+    c.prepare_cached(
+        "INSERT INTO dropped_totals (epoch, lane, reason, batches, samples) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT DO UPDATE SET batches = batches + excluded.batches, samples = samples + excluded.samples",
+    )?
+    .execute(params![
+        lost.epoch,
+        lost.lane.code(),
+        reason.code(),
+        to_sql(lost.to_seq - lost.from_seq + 1)?,
+        to_sql(lost.samples)?
+    ])?;
+    if !is_shared(c, lost.epoch)? {
+        return Ok(());
+    }
+    if is_shared(c, start::running(c)?)? {
+        c.prepare_cached(
+            "INSERT INTO owed (lane, from_ms, to_ms, reason) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![lost.lane.code(), lost.from, lost.to, reason.code()])?;
+        Ok(())
+    } else {
+        append::give_up(c, lost.lane, (lost.from, lost.to), 1, reason)
+    }
+}
+
+fn is_shared(c: &Connection, epoch: Epoch) -> rusqlite::Result<bool> {
+    c.prepare_cached("SELECT EXISTS (SELECT 1 FROM shared_epochs WHERE epoch = ?1)")?
+        .query_row([epoch], |row| row.get(0))
+}
+
+/// Tells what is owed under keys of the epoch that has just begun.
+pub(super) fn pay_owed(c: &Connection) -> rusqlite::Result<()> {
+    let owed: Vec<(u8, Timestamp, Timestamp, u8)> = c
+        .prepare_cached("SELECT lane, from_ms, to_ms, reason FROM owed ORDER BY id")?
+        .query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        })?
+        .collect::<Result<_, _>>()?;
+    for (lane, from, to, reason) in owed {
+        if let (Some(lane), Some(reason)) = (Lane::from_code(lane), GapReason::from_code(reason)) {
+            append::give_up(c, lane, (from, to), 1, reason)?;
+        }
+    }
+    c.prepare_cached("DELETE FROM owed")?.execute([])?;
+    Ok(())
+}
+
+/// Joins the record that ends just before with the same reason.
+fn write_record(c: &Connection, lost: &Lost, reason: GapReason) -> rusqlite::Result<()> {
     let joined = c
         .prepare_cached(
             "UPDATE dropped SET to_seq = ?4, from_ms = min(from_ms, ?5), to_ms = max(to_ms, ?6)
@@ -144,17 +231,6 @@ pub(super) fn record_dropped(
             reason.code()
         ])?;
     }
-    c.prepare_cached(
-        "INSERT INTO dropped_totals (epoch, lane, reason, batches, samples) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT DO UPDATE SET batches = batches + excluded.batches, samples = samples + excluded.samples",
-    )?
-    .execute(params![
-        lost.epoch,
-        lost.lane.code(),
-        reason.code(),
-        to_sql(lost.to_seq - lost.from_seq + 1)?,
-        to_sql(lost.samples)?
-    ])?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use farwatch_shared::model::Epoch;
 use farwatch_shared::sqlite::{self, SqliteError};
 use rusqlite::{Connection, params};
 
-use super::{SCHEMA, SpoolError, SpoolLimits, space};
+use super::{SCHEMA, SpoolError, SpoolLimits, settle, space};
 
 /// A file up to this size is checked whole at each start (about half a second); a larger one when it is suspected.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
@@ -132,6 +132,7 @@ fn salvage(path: &Path) -> (i64, i64) {
 pub(super) fn begin_epoch(c: &Connection, above: u32) -> rusqlite::Result<Epoch> {
     let epoch = mint_epoch(c, above)?;
     c.execute("UPDATE meta SET running = ?1", [epoch])?;
+    settle::pay_owed(c)?;
     Ok(epoch)
 }
 

@@ -26,6 +26,8 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
 /// Bytes handed to the transport and not yet acknowledged by the peer's transport.
 const SEND_WINDOW: u64 = 2 * 1024 * 1024;
+/// Bytes that the system may hold for Central's socket: some thousand packets.
+const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// Handshakes that may wait for their turn: two seconds' worth. Whoever comes when it is full is told so at once and
 /// comes back with jitter; a longer queue would only hold peers that have lost patience.
 const WAITING_HANDSHAKES: usize = 512;
@@ -108,7 +110,10 @@ impl Listener {
             .max_incoming(WAITING_HANDSHAKES)
             .incoming_buffer_size(WAITING_BYTES.0)
             .incoming_buffer_size_total(WAITING_BYTES.1);
-        Endpoint::server(config, address).map(Self)
+        let runtime =
+            quinn::default_runtime().ok_or_else(|| io::Error::other("no runtime to listen in"))?;
+        let socket = listening_socket(address)?;
+        Endpoint::new(EndpointConfig::default(), Some(config), socket, runtime).map(Self)
     }
 
     /// Where it listens.
@@ -140,6 +145,20 @@ impl Listener {
     pub async fn idle(&self) {
         self.0.wait_idle().await;
     }
+}
+
+/// A UDP socket with room for a crowd; `[::]` takes IPv4 as well.
+fn listening_socket(address: SocketAddr) -> io::Result<std::net::UdpSocket> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::DGRAM, Some(socket2::Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    // The system may grant less (net.core.rmem_max); then a crowd loses some packets and sends them again.
+    let _ = socket.set_recv_buffer_size(SOCKET_BUFFER);
+    let _ = socket.set_send_buffer_size(SOCKET_BUFFER);
+    socket.bind(&address.into())?;
+    Ok(socket.into())
 }
 
 impl From<super::CloseCode> for VarInt {

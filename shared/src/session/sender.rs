@@ -475,6 +475,7 @@ impl Sender {
                     continue; // not sent in this session: not ours to believe
                 };
                 self.undecided -= flight.bytes;
+                self.suspects.retain(|suspect| *suspect != key);
                 if ack.conflicts.contains(&seq) {
                     lane.lose(seq, seq);
                     conflicts.push(key);

@@ -156,7 +156,7 @@ macro_rules! is_noticed {
 }
 
 is_noticed! {
-    an_ack_before_its_commit_is_noticed: ack_before_commit within 2_000,
+    an_ack_before_its_commit_is_noticed: ack_before_commit within 60_000,
     a_watermark_apart_from_its_data_is_noticed: watermark_apart within 2_000,
     a_repeat_that_is_stored_is_noticed: admit_repeats within 200,
     a_drop_without_a_record_is_noticed: forget_dropped within 500,

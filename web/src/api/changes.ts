@@ -1,14 +1,15 @@
 /** Everything the console changes: ask Central, then say which queries are out of date. */
 import type { QueryClient } from '@tanstack/react-query';
 import { api, done, setCsrfToken, take } from './client';
-import { sessionQuery } from './queries';
+import { sessionQuery, wholeConfig } from './queries';
 import type {
+  ChannelChange,
   ChannelInput,
+  CredentialChange,
   CredentialInput,
   Device,
   Id,
   Incident,
-  Preferences,
   Role,
   Session,
   SiteConfigInput,
@@ -43,7 +44,11 @@ export async function setUp(
 
 export async function updateMe(
   client: QueryClient,
-  body: { display_name?: string; preferences?: Preferences; password?: { current: string; new: string } },
+  body: {
+    display_name?: string;
+    preferences?: Record<string, unknown>;
+    password?: { current: string; new: string };
+  },
 ): Promise<User> {
   const user = await take(api.PATCH('/api/v1/me', { body }));
   client.setQueryData(sessionQuery.queryKey, (session) => session && { ...session, user });
@@ -115,7 +120,8 @@ export async function deleteSite(client: QueryClient, id: Id, confirm_name: stri
 }
 
 export async function saveSiteConfig(client: QueryClient, id: Id, body: SiteConfigInput) {
-  const config = await take(api.PUT('/api/v1/sites/{id}/site-config', { params: { path: { id } }, body }));
+  const answer = await take(api.PUT('/api/v1/sites/{id}/site-config', { params: { path: { id } }, body }));
+  const config = wholeConfig(answer);
   client.setQueryData(['site-config', id], config);
   return config;
 }
@@ -131,7 +137,7 @@ export async function createCredential(client: QueryClient, body: CredentialInpu
   return credential;
 }
 
-export async function updateCredential(client: QueryClient, id: Id, body: Partial<CredentialInput>) {
+export async function updateCredential(client: QueryClient, id: Id, body: CredentialChange) {
   const credential = await take(api.PATCH('/api/v1/credentials/{id}', { params: { path: { id } }, body }));
   await client.invalidateQueries({ queryKey: ['credentials'] });
   return credential;
@@ -239,7 +245,7 @@ export async function createChannel(client: QueryClient, body: ChannelInput) {
   return channel;
 }
 
-export async function updateChannel(client: QueryClient, id: Id, body: Partial<ChannelInput>) {
+export async function updateChannel(client: QueryClient, id: Id, body: ChannelChange) {
   const channel = await take(api.PATCH('/api/v1/channels/{id}', { params: { path: { id } }, body }));
   await client.invalidateQueries({ queryKey: ['channels'] });
   return channel;

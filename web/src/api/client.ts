@@ -1,6 +1,6 @@
 /** One thin client over fetch: the CSRF header on what changes something, and problems as errors. */
 import createClient from 'openapi-fetch';
-import type { paths } from './paths';
+import type { paths } from './schema';
 import type { Problem } from './types';
 
 /** What Central (or the network before it) said instead of an answer. */
@@ -13,7 +13,10 @@ export class ApiError extends Error {
   /** Seconds to wait, from `retry-after`. */
   readonly retryAfter: number | null;
 
-  constructor(problem: Problem, retryAfter: number | null = null) {
+  constructor(
+    problem: Pick<Problem, 'title' | 'status'> & Partial<Problem>,
+    retryAfter: number | null = null,
+  ) {
     super(problem.title);
     this.status = problem.status;
     this.detail = problem.detail ?? '';
@@ -114,10 +117,12 @@ function isProblem(error: unknown): error is Problem {
   );
 }
 
-/** The error in one sentence, whatever it was. */
+/** The error in one sentence, whatever it was. The title is only the status in words; the detail says more. */
 export function say(error: unknown): string {
   if (error instanceof ApiError) {
-    return error.detail ? `${error.message}. ${error.detail}` : error.message;
+    const text = error.detail || error.message;
+    const sentence = text.charAt(0).toUpperCase() + text.slice(1);
+    return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
   }
   return error instanceof Error ? error.message : String(error);
 }

@@ -3,7 +3,8 @@ import { queryOptions } from '@tanstack/react-query';
 import { type Scope, scopeQuery } from '../lib/scope';
 import { api, setCsrfToken, take } from './client';
 import { learnTime, serverNow } from './clock';
-import type { Id } from './types';
+import type { components } from './schema';
+import type { Id, SiteConfig } from './types';
 
 /** The most rows one list holds; Central answers no more in one page. */
 export const MAX_ROWS = 10_000;
@@ -63,9 +64,30 @@ export const siteQuery = (id: Id) =>
 export const siteConfigQuery = (id: Id) =>
   queryOptions({
     queryKey: ['site-config', id],
-    queryFn: ({ signal }) =>
-      take(api.GET('/api/v1/sites/{id}/site-config', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => readSiteConfig(id, signal),
   });
+
+/** An answer holds all of it; the document only says that a change may leave parts out. */
+export async function readSiteConfig(id: Id, signal?: AbortSignal): Promise<SiteConfig> {
+  const config = await take(api.GET('/api/v1/sites/{id}/site-config', { params: { path: { id } }, signal }));
+  return wholeConfig(config);
+}
+
+export function wholeConfig(config: components['schemas']['SiteConfig']): SiteConfig {
+  return {
+    ranges: [],
+    exclude: [],
+    credential_ids: [],
+    snmp_ports: [161],
+    allow_loopback: false,
+    icmp_interval_s: 10,
+    poll_interval_s: 60,
+    inventory_interval_s: 3600,
+    discovery_interval_s: 3600,
+    icmp_rate_per_s: 100,
+    ...config,
+  };
+}
 
 export const credentialsQuery = (customer_id?: Id) =>
   queryOptions({

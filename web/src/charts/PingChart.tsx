@@ -11,7 +11,8 @@ import { bucketText, scaled, toMilliseconds } from './series';
 import { TimeChart } from './TimeChart';
 
 const NOTHING: Series = {
-  labels: { metric: 'rtt', instance: null, interface_id: null },
+  labels: { metric: 'rtt', instance: '', interface_id: null },
+  unit: '',
   points: [],
   gaps: [],
 };
@@ -33,7 +34,7 @@ export function PingChart({ device, window, zone, icmpEvery = 10, onZoom, onRese
     const range = rtt.data;
     if (!range) return null;
     const raw = range.series[0] ?? NOTHING;
-    const series = scaled(raw, toMilliseconds(range.unit));
+    const series = scaled(raw, toMilliseconds(raw.unit || range.unit));
     // A device that was asked and said nothing is down: 100 % loss, not a hole.
     const parts = split(series, {
       step_s: range.step_s,

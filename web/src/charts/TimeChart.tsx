@@ -82,14 +82,9 @@ export function TimeChart(props: Props) {
     };
   }, [shape, drawn, zone, height, asTable]);
 
-  useEffect(() => {
-    const current = plot.current;
-    if (!current) return;
-    current.batch(() => {
-      // The window is the scale, whatever the points are: see `options`.
-      current.setData(toData(data), true);
-    });
-  }, [data, from, to]);
+  // The window is the scale, whatever the points are (see `options`), so a new window draws anew too.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `from` and `to` are read by the scale
+  useEffect(() => plot.current?.setData(toData(data), true), [data, from, to]);
 
   const onKeyDown = (event: KeyboardEvent) => {
     const current = plot.current;
@@ -127,7 +122,6 @@ export function TimeChart(props: Props) {
         <ChartTable data={data} lines={lines} loss={loss} zone={zone} say={say} />
       ) : (
         // The plot is one thing to a screen reader: its summary, and the values by arrow keys.
-        // biome-ignore lint/a11y/useSemanticElements: a drawing is not an image element
         <div
           className="plot"
           ref={place}

@@ -19,7 +19,12 @@ interface Props {
   onReset: () => void;
 }
 
-const NOTHING: Series = { labels: { metric: '', instance: null, interface_id: null }, points: [], gaps: [] };
+const NOTHING: Series = {
+  labels: { metric: '', instance: '', interface_id: null },
+  unit: '',
+  points: [],
+  gaps: [],
+};
 
 /** In and out of one interface; in is solid, out dashed. */
 export function TrafficChart({ device, instance, name, window, zone, pollEvery, onZoom, onReset }: Props) {
@@ -38,7 +43,7 @@ export function TrafficChart({ device, instance, name, window, zone, pollEvery, 
       name: label,
       look,
       band: false,
-      split: split(scaled(data?.series[0] ?? NOTHING, toBits(data?.unit ?? '')), {
+      split: split(scaled(data?.series[0] ?? NOTHING, toBits(data?.series[0]?.unit ?? data?.unit ?? '')), {
         step_s: data?.step_s ?? pollEvery,
         to: data?.to,
         open: live,

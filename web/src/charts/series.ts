@@ -11,7 +11,7 @@ export function toMilliseconds(unit: string): number {
 
 /** Factor from the API's unit to bit/s. */
 export function toBits(unit: string): number {
-  return /octet|byte|^B/i.test(unit) ? 8 : 1;
+  return /octet|byte/i.test(unit) || /^B(\/s|ps)?$/.test(unit) ? 8 : 1;
 }
 
 export function scaled(series: Series, factor: number): Series {

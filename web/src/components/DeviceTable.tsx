@@ -5,6 +5,7 @@ import { Columns3, Download } from 'lucide-react';
 import { type ReactNode, useDeferredValue, useMemo, useState } from 'react';
 import { updateMe } from '../api/changes';
 import { say } from '../api/client';
+import { preferencesOf } from '../api/preferences';
 import type { DeviceList, DeviceRow, State } from '../api/types';
 import { csv, download } from '../lib/csv';
 import { rank } from '../lib/find';
@@ -191,7 +192,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
   const navigate = useNavigate();
   const client = useQueryClient();
   const user = useUser();
-  const hidden = user?.preferences?.columns ?? noHidden;
+  const hidden = preferencesOf(user).columns ?? noHidden;
   const [typed, setTyped] = useState(search.q ?? '');
   const q = useDeferredValue(typed);
   const picked: State | undefined = isState(search.st) ? search.st : undefined;

@@ -213,13 +213,13 @@ export function Progress({ probe }: { probe: DiscoveryProbe }) {
   );
 }
 
-const ICMP = { answered: 'answers', silent: 'silent', not_judged: 'not judged' } as const;
-const SNMP = {
+const ICMP: Record<string, string> = { answered: 'answers', silent: 'silent', not_judged: 'not judged' };
+const SNMP: Record<string, string> = {
   answered: 'answers',
   no_answer: 'no answer',
   not_tried: 'not tried',
   refused: 'refused',
-} as const;
+};
 
 function AddressRow({ address }: { address: DiscoveredAddress }) {
   return (
@@ -233,13 +233,13 @@ function AddressRow({ address }: { address: DiscoveredAddress }) {
           address.address
         )}
       </td>
-      <td className={address.icmp === 'answered' ? '' : 't2'}>{ICMP[address.icmp]}</td>
+      <td className={address.icmp === 'answered' ? '' : 't2'}>{ICMP[address.icmp] ?? address.icmp}</td>
       <td>
         <span className="row">
           <Glyph
             shape={address.snmp === 'answered' ? 'up' : address.snmp === 'refused' ? 'warning' : 'notice'}
           />
-          {SNMP[address.snmp]}
+          {SNMP[address.snmp] ?? address.snmp}
         </span>
       </td>
       <td className="t2 wrap" style={{ minWidth: 200 }}>

@@ -58,7 +58,7 @@ export function IncidentList({ current, view }: { current?: number; view: Incide
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const links = [...(scroll.current?.querySelectorAll<HTMLElement>('a.ti') ?? [])];
-    const at = links.findIndex((link) => link === document.activeElement);
+    const at = links.findIndex((link) => link.matches(':focus'));
     const next = nextRow(event.key, at, links.length, 8);
     if (next === null) return;
     event.preventDefault();

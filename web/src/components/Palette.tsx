@@ -180,7 +180,8 @@ export function Palette({ onClose }: { onClose: () => void }) {
     return (
       // biome-ignore lint/a11y/useKeyWithClickEvents: the input above takes the keys
       // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the input, as a combobox does
-      <li
+      <div
+        className="opt"
         key={entry.key}
         id={`${list}-${i}`}
         role="option"
@@ -195,7 +196,7 @@ export function Palette({ onClose }: { onClose: () => void }) {
           {after}
         </bdi>
         <span className="t3 ell">{entry.about}</span>
-      </li>
+      </div>
     );
   };
   return (
@@ -211,7 +212,6 @@ export function Palette({ onClose }: { onClose: () => void }) {
           placeholder="Device, address, site, incident, command"
           autoComplete="off"
           spellCheck={false}
-          // biome-ignore lint/a11y/noAutofocus: opened to type
           autoFocus
           value={q}
           onChange={(event) => {
@@ -225,13 +225,13 @@ export function Palette({ onClose }: { onClose: () => void }) {
         {hits.length > 0 && (
           <>
             <h3>Jump to</h3>
-            <ul role="presentation">{hits.map((entry, i) => line(entry, i))}</ul>
+            {hits.map((entry, i) => line(entry, i))}
           </>
         )}
         {runs.length > 0 && (
           <>
             <h3>Run</h3>
-            <ul role="presentation">{runs.map((entry, i) => line(entry, i + hits.length))}</ul>
+            {runs.map((entry, i) => line(entry, i + hits.length))}
           </>
         )}
         {all.length === 0 && <p className="empty t2">Nothing is called that.</p>}

@@ -20,6 +20,7 @@ import {
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { signOut } from '../api/changes';
 import { listen, NOT_LIVE_S } from '../api/live';
+import { preferencesOf } from '../api/preferences';
 import { incidentsQuery, overviewQuery, sessionQuery, sitesQuery } from '../api/queries';
 import { safeZone, zoneName } from '../lib/time';
 import { count, initials } from '../lib/units';
@@ -51,7 +52,7 @@ const MAIN = [
   { to: '/probes', icon: RadioTower, text: 'Probes', count: 'probes' },
 ] as const;
 const CONFIGURE = [
-  { to: '/alerting/channels', icon: Bell, text: 'Channels', admin: false },
+  { to: '/alerting/channels', icon: Bell, text: 'Channels', admin: true },
   { to: '/admin/credentials', icon: KeyRound, text: 'Credentials', admin: false },
   { to: '/admin/users', icon: Users, text: 'Users', admin: true },
   { to: '/admin/audit', icon: ScrollText, text: 'Audit', admin: true },
@@ -73,12 +74,12 @@ export function Shell() {
   const [overlay, setOverlay] = useState<'palette' | 'keys' | null>(null);
   const view = useRef<HTMLElement>(null);
   const silence = useSilence();
-  const zone = safeZone(user?.preferences?.time_zone ?? browserZone());
+  const zone = safeZone(preferencesOf(user).time_zone ?? browserZone());
   const overview = useQuery(overviewQuery(scope)).data;
   const active = useQuery(incidentsQuery(scope, { state: 'active' })).data;
 
   useEffect(() => listen(client), [client]);
-  useEffect(() => setSingleKeys(user?.preferences?.single_keys !== false), [user]);
+  useEffect(() => setSingleKeys(preferencesOf(user).single_keys !== false), [user]);
   // A new page starts at its top, and a screen reader at its heading.
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the path changes
   useEffect(() => {
@@ -264,7 +265,7 @@ function NavLink({ to, icon, text, here, number, hot = false }: NavLinkProps) {
 /** Sites the user keeps in sight, with their state. */
 function Pinned({ path }: { path: string }) {
   const user = useUser();
-  const pinned = user?.preferences?.pinned_sites ?? [];
+  const pinned = preferencesOf(user).pinned_sites ?? [];
   const sites =
     useQuery({ ...sitesQuery(), enabled: pinned.length > 0, refetchInterval: 60_000 }).data?.items ?? [];
   const shown = pinned.flatMap((id) => sites.filter((site) => site.id === id));

@@ -3,8 +3,8 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { ArrowDown, ArrowUp, Plus, X } from 'lucide-react';
 import { type FormEvent, useState } from 'react';
 import { saveSiteConfig } from '../api/changes';
-import { ApiError, api, say, take } from '../api/client';
-import { credentialsQuery, siteConfigQuery } from '../api/queries';
+import { ApiError, say } from '../api/client';
+import { credentialsQuery, readSiteConfig, siteConfigQuery } from '../api/queries';
 import type { Credential, Id, SiteConfig, SiteConfigInput } from '../api/types';
 import { addresses, isRange, splitList } from '../lib/cidr';
 import { changedFields } from '../lib/conflict';
@@ -126,8 +126,7 @@ function SiteConfigForm({ config, customerId }: { config: SiteConfig; customerId
       toast('Saved; the probes take it at once');
     } catch (cause) {
       if (cause instanceof ApiError && cause.status === 409) {
-        const path = { id: base.site_id };
-        setTheirs(await take(api.GET('/api/v1/sites/{id}/site-config', { params: { path } })));
+        setTheirs(await readSiteConfig(base.site_id));
       } else {
         setError(cause);
       }

@@ -11,8 +11,9 @@ export function useUser(): User | null {
 
 /** What the role may do; Central checks it again, this only says it beforehand. */
 const ALLOWED = {
-  acknowledge: ['admin', 'operator', 'technician'],
-  editDevice: ['admin', 'operator', 'technician'],
+  acknowledge: ['admin', 'operator'],
+  editDevice: ['admin', 'operator'],
+  forgetDevice: ['admin', 'technician'],
   enrol: ['admin', 'technician'],
   configureSite: ['admin', 'technician'],
   administer: ['admin'],

@@ -64,8 +64,8 @@ describe('splitting a series at its gaps', () => {
 
 describe('units of a series', () => {
   it('are turned into what is read, nulls kept', () => {
-    const labels = { metric: 'rtt', instance: null, interface_id: null };
-    expect(scaled({ labels, points: [[7, 0.5, null, 1]], gaps: [] }, 1000).points).toEqual([
+    const labels = { metric: 'rtt', instance: '', interface_id: null };
+    expect(scaled({ labels, unit: 's', points: [[7, 0.5, null, 1]], gaps: [] }, 1000).points).toEqual([
       [7, 500, null, 1000],
     ]);
     expect(toMilliseconds('s')).toBe(1000);
@@ -125,6 +125,7 @@ describe('watching a probe come up', () => {
     created_at: '',
     created_by: '',
     expires_at: '',
+    last_failure: null,
     state: 'open' as const,
     probe_id: null,
     used_at: null,

@@ -268,6 +268,7 @@ function addProbe(site: SiteRow, name: string, n: number): Probe {
       batches: behind ? 1824 : next() < 0.15 ? 2 : 0,
       bytes: behind ? 41_300_000 : 9_200,
       oldest_unacked_at: behind ? at(250) : null,
+      limit_bytes: 1_073_741_824,
       time_left_s: 259_200,
       replay_window_s: 86_400,
     },
@@ -282,6 +283,7 @@ function addProbe(site: SiteRow, name: string, n: number): Probe {
       ? null
       : { p50: 8 + next() * 40, p99: 60 + next() * 80, last: 8 + next() * 50, at: at(20) },
     lease: 41,
+    config_revision: 3,
     epoch: Math.floor(next() * 2 ** 48)
       .toString(16)
       .padStart(16, '0'),
@@ -401,7 +403,7 @@ function rotterdam(site: SiteRow): void {
   put('ups2', 'ups', '9.12', 'degraded', 1.1, 'replace battery, runtime 6 min', 15_900);
   put('pdu-b', 'ups', '9.22', 'maintenance', 1.6, 'muted by hand', 5_000);
   for (let i = 1; i <= 3; i++) put(`esx${i}`, 'srv', `2.1${i}`, 'up', 0.4);
-  HOSTILE.forEach((name, i) => put(name, 'prn', `66.${i + 1}`, 'up', 3.1 + i));
+  for (const [i, name] of HOSTILE.entries()) put(name, 'prn', `66.${i + 1}`, 'up', 3.1 + i);
 }
 
 const SPECIAL: Record<string, [name: string, reason: string, of: string, site: string, since: number]> = {
@@ -622,7 +624,7 @@ function addIncident(
         channel_name: 'Tickets',
         state: held > 0 ? 'failed' : 'sent',
         at: at(age - 3),
-        detail: held > 0 ? 'answer 503, next try in 40 s' : null,
+        detail: held > 0 ? 'answer 503, next try in 40 s' : '',
       },
     ],
   });
@@ -783,13 +785,13 @@ export const audit: AuditEntry[] = [
   ['lena', 'credential created', 'credential', credentials[0]?.id ?? '', 200_000],
   ['dami', 'signed in', 'session', '', 280_000],
 ].map(([who, action, object_kind, object_id, age], i) => ({
-  id: idOf(`audit ${i}`),
+  id: 900 - i,
   at: at(Number(age)),
   who: String(who),
   from_address: '198.51.100.23',
   action: String(action),
   object_kind: String(object_kind),
-  object_id: String(object_id) || null,
+  object_id: String(object_id),
   customer_id: i < 5 ? (customers[0]?.id ?? null) : null,
   detail: i === 2 ? { changed: ['ranges'], revision: 3 } : {},
 }));
@@ -855,6 +857,6 @@ export function fullDevice(row: DeviceRow): Device {
     incident_id: incident?.id ?? null,
     first_seen_at: at(7_000_000),
     poll: row.snmp === 'none' ? null : { interval_s: 60, requests: 14, varbinds: 412, duration_ms: 184 },
-    anchors: { checked: 1204, mismatched: 0 },
+    anchors: { checked: 1204, mismatched: 0, last_checked_at: at(60) },
   };
 }

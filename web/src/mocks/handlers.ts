@@ -41,7 +41,7 @@ if (wanted === 'empty') {
 }
 const CSRF = 'mock-csrf';
 const overrides = new Map<string, Partial<Device>>();
-const tokens = new Map<string, JoinToken & { begun: number }>();
+const tokens = new Map<string, Omit<JoinToken, 'progress'> & { begun: number }>();
 
 const session = (): Session => ({
   user: signedIn ? (users[0] ?? null) : null,
@@ -102,7 +102,7 @@ export const handlers = [
       return problem(403, 'The request did not come from this page', 'x-csrf-token is missing');
     }
     if (wanted === 'broken' && /metrics|overview/.test(path)) {
-      return problem(504, 'The metric store did not answer', 'It took longer than 10 s.');
+      return problem(504, 'Gateway Timeout', 'the metric store took longer than 10 s to answer');
     }
     return undefined;
   }),
@@ -137,7 +137,9 @@ export const handlers = [
       'current' in password &&
       password.current !== 'farwatch'
     ) {
-      return problem(403, 'The password is not right');
+      return problem(422, 'Not as it should be', undefined, [
+        { field: 'password.current', detail: 'this is not the password in force' },
+      ]);
     }
     if (users[0]) Object.assign(users[0], body);
     return HttpResponse.json({ ...users[0] });
@@ -409,6 +411,7 @@ export const handlers = [
       state: 'open',
       probe_id: null,
       used_at: null,
+      last_failure: null,
       begun: Date.now(),
     });
     const command = `curl -fsSL ${location.origin}/install.sh | sudo sh -s -- --central ${location.host} --token ${token}`;

@@ -46,7 +46,7 @@ export function range(
     device.state === 'down' || device.state === 'unreachable'
       ? Date.parse(device.state_since)
       : Number.POSITIVE_INFINITY;
-  const points: (number | null)[][] = [];
+  const points: number[][] = [];
   values.forEach((value, i) => {
     const at = from + i * step;
     if (off.some(([a, b]) => at >= a - step && at < b)) return;
@@ -71,7 +71,12 @@ export function range(
     step_s,
     source: step_s >= 3600 ? '1h' : step_s >= 300 ? '5min' : 'raw',
     series: [
-      { labels: { metric, instance: instance || null, interface_id: instance || null }, points, gaps },
+      {
+        labels: { metric, instance: instance ? 'wan1' : '', interface_id: instance || null },
+        unit: metric === 'rtt' ? 'ms' : metric === 'loss_ratio' ? 'ratio' : 'octets/s',
+        points,
+        gaps,
+      },
     ],
   };
 }
@@ -185,7 +190,7 @@ export function events(device: DeviceRow | undefined): Event[] {
     kind: string,
     late = false,
   ): Event => ({
-    id: idOf(`event ${device?.id} ${i}`),
+    id: i,
     at: ago(age),
     received_at: ago(late ? age - 2400 : age),
     late,
@@ -193,6 +198,9 @@ export function events(device: DeviceRow | undefined): Event[] {
     kind,
     severity,
     device_id: device?.id ?? null,
+    device_name: device?.name ?? null,
+    probe_id: null,
+    site_id: device?.site_id ?? '',
     interface_id: null,
     text,
     detail: {},

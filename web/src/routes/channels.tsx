@@ -213,7 +213,7 @@ function Row({ channel, mayNot, onOpen }: RowProps) {
 }
 
 function goesTo(channel: Channel): string {
-  return channel.kind === 'email' ? channel.settings.to.join(', ') : `POST ${channel.settings.url}`;
+  return 'url' in channel.settings ? `POST ${channel.settings.url}` : channel.settings.to.join(', ');
 }
 
 function RemoveDialog({ channel, onClose }: { channel: Channel; onClose: () => void }) {
@@ -243,7 +243,8 @@ const SECURITY: { value: EmailSettings['security']; text: string; port: string }
 function ChannelDialog({ channel, onClose }: { channel?: Channel; onClose: () => void }) {
   const client = useQueryClient();
   const customers = useQuery(customersQuery).data?.items ?? [];
-  const email = channel?.kind === 'email' ? channel.settings : null;
+  const email = channel && !('url' in channel.settings) ? channel.settings : null;
+  const hook = channel && 'url' in channel.settings ? channel.settings : null;
   const [kind, setKind] = useState<'email' | 'webhook'>(channel?.kind ?? 'email');
   const [name, setName] = useState(channel?.name ?? '');
   const [customer, setCustomer] = useState<Id | ''>(channel?.customer_id ?? '');
@@ -253,7 +254,7 @@ function ChannelDialog({ channel, onClose }: { channel?: Channel; onClose: () =>
   const [user, setUser] = useState(email?.user_name ?? '');
   const [from, setFrom] = useState(email?.from ?? '');
   const [to, setTo] = useState(email?.to.join(', ') ?? '');
-  const [url, setUrl] = useState(channel?.kind === 'webhook' ? channel.settings.url : '');
+  const [url, setUrl] = useState(hook?.url ?? '');
   const [secret, setSecret] = useState('');
   const recipients = to.split(/[\s,;]+/).filter(Boolean);
   const badUrl = url !== '' && !/^https?:\/\/[^\s/]+/.test(url);
@@ -405,7 +406,7 @@ function ChannelDialog({ channel, onClose }: { channel?: Channel; onClose: () =>
             help={
               channel?.has_secret
                 ? 'Left empty, it stays as it is.'
-                : 'Signs each message, so that the receiver knows it is from here.'
+                : 'Sent as a bearer token, so that the receiver knows it is from here.'
             }
           />
         </>

@@ -72,8 +72,8 @@ export function CustomersPage() {
                   <thead>
                     <tr>
                       <th>Customer</th>
-                      <th className="r">Sites</th>
-                      <th className="r">Devices</th>
+                      <th className="r hide-s">Sites</th>
+                      <th className="r hide-s">Devices</th>
                       <th>Not up</th>
                       <th style={{ width: '34%', minWidth: 150 }}>
                         <StripAxis />
@@ -95,8 +95,8 @@ export function CustomersPage() {
                             <bdi>{customer.name}</bdi>
                           </Link>
                         </td>
-                        <td className="r t2">{count(customer.sites)}</td>
-                        <td className="r t2">{count(customer.devices)}</td>
+                        <td className="r t2 hide-s">{count(customer.sites)}</td>
+                        <td className="r t2 hide-s">{count(customer.devices)}</td>
                         <td>
                           <Pairs counts={customer.counts} />
                         </td>

@@ -94,10 +94,11 @@ function DeviceView({ device }: { device: Device }) {
   const client = useQueryClient();
   const now = useNow();
   const site = useQuery(siteQuery(device.site_id)).data;
-  const probe = useQuery(probeQuery(device.probe_id)).data;
+  const probe = useQuery({ ...probeQuery(device.probe_id ?? ''), enabled: device.probe_id !== null }).data;
   const interfaces = useQuery(interfacesQuery(device.id));
   const events = useQuery(deviceEventsQuery(device.id));
   const mayNot = useMayNot('editDevice');
+  const mayNotForget = useMayNot('forgetDevice');
   const [dialog, setDialog] = useState<DialogName | null>(null);
   const zone = safeZone(site?.time_zone);
   const stale = device.state === 'unknown';
@@ -228,7 +229,7 @@ function DeviceView({ device }: { device: Device }) {
                 text: 'Forget device…',
                 icon: <Icon of={Trash2} />,
                 danger: true,
-                disabled: mayNot,
+                disabled: mayNotForget,
                 onPick: () => setDialog('forget'),
               },
             ]}
@@ -325,9 +326,11 @@ function StaleNotice({ device, probe, zone }: { device: Device; probe: Probe | u
           device may be fine.
         </span>
       </div>
-      <Link className="btn" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
-        Open probe
-      </Link>
+      {device.probe_id !== null && (
+        <Link className="btn" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
+          Open probe
+        </Link>
+      )}
     </div>
   );
 }
@@ -362,15 +365,20 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
         </>
       ),
     ],
-    ['Name', device.sys_name && device.sys_name !== device.name ? <bdi>{device.sys_name}</bdi> : null],
-    ['Location', device.sys_location && <bdi>{device.sys_location}</bdi>],
-    ['Contact', device.sys_contact && <bdi>{device.sys_contact}</bdi>],
+    [
+      'Name',
+      device.sys_name && device.sys_name !== device.name ? <bdi key="n">{device.sys_name}</bdi> : null,
+    ],
+    ['Location', device.sys_location && <bdi key="w">{device.sys_location}</bdi>],
+    ['Contact', device.sys_contact && <bdi key="c">{device.sys_contact}</bdi>],
     ['Role', device.role],
     [
       'Polled by',
-      <Link className="link" key="p" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
-        <bdi>{device.probe_name}</bdi>
-      </Link>,
+      device.probe_id !== null && (
+        <Link className="link" to="/probes/$probeId" params={{ probeId: device.probe_id }}>
+          <bdi>{device.probe_name}</bdi>
+        </Link>
+      ),
     ],
     ['SNMP', device.snmp === 'none' ? 'ping only' : (device.snmp_security ?? device.snmp)],
     ['Credential', device.credential_name && <bdi>{device.credential_name}</bdi>],

@@ -2,6 +2,7 @@ import { useQueryClient } from '@tanstack/react-query';
 import { type FormEvent, useState } from 'react';
 import { updateMe } from '../api/changes';
 import { ApiError, say } from '../api/client';
+import { preferencesOf } from '../api/preferences';
 import type { User } from '../api/types';
 import { useUser } from '../components/session';
 import { ZoneField } from '../components/ZoneField';
@@ -43,8 +44,8 @@ function Preferences({ user }: { user: User }) {
   const client = useQueryClient();
   const { theme } = useTheme();
   const [name, setName] = useState(user.display_name);
-  const [zone, setZone] = useState(user.preferences?.time_zone ?? browserZone());
-  const [keys, setKeys] = useState(user.preferences?.single_keys !== false);
+  const [zone, setZone] = useState(preferencesOf(user).time_zone ?? browserZone());
+  const [keys, setKeys] = useState(preferencesOf(user).single_keys !== false);
   const [busy, setBusy] = useState(false);
   const submit = (event: FormEvent) => {
     event.preventDefault();
@@ -125,7 +126,9 @@ function PasswordForm() {
       )
       .finally(() => setBusy(false));
   };
-  const own = error instanceof ApiError && (error.status === 401 || error.status === 403);
+  const field = (name: string) => (error instanceof ApiError ? error.field(name) : undefined);
+  const wrongNow = field('password.current');
+  const wrongNew = field('password.new');
   return (
     <Panel title="Password">
       <form className="pad fields" onSubmit={submit}>
@@ -135,7 +138,7 @@ function PasswordForm() {
           value={current}
           onChange={setCurrent}
           autoComplete="current-password"
-          wrong={own ? 'This is not your password.' : undefined}
+          wrong={wrongNow && 'This is not your password.'}
         />
         <TextField
           label="New password"
@@ -143,7 +146,7 @@ function PasswordForm() {
           value={next}
           onChange={setNext}
           autoComplete="new-password"
-          wrong={short ? `At least ${MIN_PASSWORD} characters are needed.` : undefined}
+          wrong={short ? `At least ${MIN_PASSWORD} characters are needed.` : wrongNew}
           help={`At least ${MIN_PASSWORD} characters.`}
         />
         <TextField
@@ -154,7 +157,7 @@ function PasswordForm() {
           autoComplete="new-password"
           wrong={differs ? 'The two passwords differ.' : undefined}
         />
-        {error !== null && !own && (
+        {error !== null && !wrongNow && !wrongNew && (
           <p className="notice crit" role="alert">
             <Glyph shape="critical" />
             <span>{say(error)}</span>

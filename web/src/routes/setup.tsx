@@ -3,8 +3,8 @@ import { Link, useNavigate } from '@tanstack/react-router';
 import { Check, Circle, Pencil } from 'lucide-react';
 import { type FormEvent, useEffect, useState } from 'react';
 import { createCustomer, createSite, saveSiteConfig, setUp } from '../api/changes';
-import { ApiError, api, say, take } from '../api/client';
-import { setupQuery } from '../api/queries';
+import { ApiError, say } from '../api/client';
+import { readSiteConfig, setupQuery } from '../api/queries';
 import { Brand } from '../components/Brand';
 import { ZoneField } from '../components/ZoneField';
 import { browserZone } from '../components/zone';
@@ -226,9 +226,7 @@ function PlaceForm() {
     const made = await createCustomer(client, { name: customer.trim() });
     const place = await createSite(client, { customer_id: made.id, name: site.trim(), time_zone: zone });
     if (list.length > 0) {
-      const config = await take(
-        api.GET('/api/v1/sites/{id}/site-config', { params: { path: { id: place.id } } }),
-      );
+      const config = await readSiteConfig(place.id);
       const { site_id: _site, updated_at: _at, updated_by: _by, ...input } = config;
       await saveSiteConfig(client, place.id, { ...input, ranges: list });
     }

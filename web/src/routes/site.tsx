@@ -5,6 +5,7 @@ import { type ReactNode, useState } from 'react';
 import { updateMe } from '../api/changes';
 import { say } from '../api/client';
 import { useNow } from '../api/clock';
+import { preferencesOf } from '../api/preferences';
 import { customerQuery, devicesQuery, incidentsQuery, probesQuery, siteQuery } from '../api/queries';
 import { DeviceTable } from '../components/DeviceTable';
 import { DiscoveryPanel } from '../components/DiscoveryPanel';
@@ -57,7 +58,7 @@ export function SitePage() {
     );
   }
   const zone = safeZone(data.time_zone);
-  const pinned = user?.preferences?.pinned_sites ?? [];
+  const pinned = preferencesOf(user).pinned_sites ?? [];
   const isPinned = pinned.includes(siteId);
   const togglePin = () => {
     const next = isPinned ? pinned.filter((id) => id !== siteId) : [...pinned, siteId];

@@ -22,9 +22,9 @@ export const ROLES: { value: Role; text: string; about: string }[] = [
   {
     value: 'technician',
     text: 'Technician',
-    about: 'probes, site configuration, credentials, devices, incidents',
+    about: 'see; probes, site configuration, credentials',
   },
-  { value: 'operator', text: 'Operator', about: 'acknowledge, mute, rename, note' },
+  { value: 'operator', text: 'Operator', about: 'see; acknowledge, mute, rename, note' },
   { value: 'viewer', text: 'Viewer', about: 'see' },
 ];
 

@@ -1,4 +1,4 @@
-import { fireEvent, render, screen, within } from '@testing-library/react';
+import { act, fireEvent, render, screen, within } from '@testing-library/react';
 import { describe, expect, it, vi } from 'vitest';
 import { type Column, DataTable, fitting, parseSort, roomNeeded, sortText } from './DataTable';
 import { countMoved, inHeldOrder } from './order';
@@ -60,7 +60,7 @@ describe('the table', () => {
   it('is walked by keys and opened with Enter, the focus on one row', () => {
     const { onOpen } = table(things(500));
     const rows = () => screen.getAllByRole('row').slice(1);
-    rows()[0]?.focus();
+    act(() => rows()[0]?.focus());
     for (const key of ['j', 'ArrowDown', 'k']) {
       if (document.activeElement) fireEvent.keyDown(document.activeElement, { key });
     }

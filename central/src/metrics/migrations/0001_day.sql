@@ -19,8 +19,11 @@ CREATE TABLE sealed (
     hour     INTEGER NOT NULL,
     batches  BLOB    NOT NULL,
     samples  INTEGER NOT NULL,
+    -- Whether the roll-ups are computed from what is here now.
+    rolled   INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (probe_id, hour)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX sealed_to_roll ON sealed (hour) WHERE rolled = 0;
 
 -- One hour of one device; id = hour of the day << 32 | source.
 CREATE TABLE chunks (

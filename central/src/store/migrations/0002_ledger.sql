@@ -7,6 +7,8 @@ CREATE TABLE lane_progress (
     lane        INTEGER NOT NULL,
     -- Every seq up to and including this one is done.
     watermark   INTEGER NOT NULL DEFAULT 0,
+    -- Latest time in what is done up to there, probe's clock.
+    watermark_ms INTEGER NOT NULL DEFAULT 0,
     -- Counted once per admitted batch.
     batches     INTEGER NOT NULL DEFAULT 0,
     samples     INTEGER NOT NULL DEFAULT 0,
@@ -31,10 +33,13 @@ CREATE TABLE lane_ranges (
     lane     INTEGER NOT NULL,
     from_seq INTEGER NOT NULL,
     to_seq   INTEGER NOT NULL,
+    -- Latest time in it, probe's clock.
+    to_ms    INTEGER NOT NULL,
     PRIMARY KEY (probe_id, epoch, lane, from_seq)
 ) STRICT, WITHOUT ROWID;
 
--- The crc of what is committed, 256 seqs a row (block = seq / 256), four bytes each, little endian, 0 = not known.
+-- The crc of what is committed, 256 seqs a row (block = seq / 256), four bytes each, little endian; 0 or beyond the end =
+-- done without content (dropped).
 CREATE TABLE lane_crcs (
     probe_id  BLOB    NOT NULL,
     epoch     INTEGER NOT NULL,

@@ -10,3 +10,6 @@ CREATE TABLE undecoded_events (
     batch       BLOB    NOT NULL,
     PRIMARY KEY (probe_id, epoch, seq)
 ) STRICT, WITHOUT ROWID;
+
+-- Where probes were last told to reach Central (JSON list); addresses_revision moves when the configured list is another.
+ALTER TABLE deployment ADD COLUMN addresses TEXT NOT NULL DEFAULT '[]';

@@ -11,7 +11,8 @@ pub(crate) fn answer(recording: Recording, plan: &Plan) -> Reading {
     let devices: Recordings = [(address, recording)].into_iter().collect();
     let target = Target::new(address, Auth::v2c("public"));
     use futures::FutureExt as _;
-    let reading = devices.read(&target, plan, Limits::default())
+    let reading = devices
+        .read(&target, plan, Limits::default())
         .now_or_never()
         .expect("a recording answers at once");
     reading.unwrap()
@@ -120,7 +121,14 @@ fn neighbours_are_read_with_their_ports_and_addresses() {
     assert_eq!(
         words,
         vec![
-            ("lldp", "Gi1/0/1", "server <b>1</b>", "eth0", "aa:bb:cc:dd:ee:ff", "10.0.0.9"),
+            (
+                "lldp",
+                "Gi1/0/1",
+                "server <b>1</b>",
+                "eth0",
+                "aa:bb:cc:dd:ee:ff",
+                "10.0.0.9"
+            ),
             ("cdp", "Gi1/0/1", "sw8", "Gi0/24", "", "10.0.0.8"),
         ]
     );
@@ -182,10 +190,17 @@ fn real_devices_have_the_interfaces_that_were_counted_by_hand() {
         read += 1;
         for row in rows {
             let index = row["ifIndex"].as_u64().unwrap();
-            if ["ifDescr", "ifName", "ifType"].iter().all(|key| row[*key].is_null()) {
+            if ["ifDescr", "ifName", "ifType"]
+                .iter()
+                .all(|key| row[*key].is_null())
+            {
                 continue; // a row of which nothing but its index was recorded
             }
-            let Some(seen) = facts.interfaces.iter().find(|f| u64::from(f.if_index) == index) else {
+            let Some(seen) = facts
+                .interfaces
+                .iter()
+                .find(|f| u64::from(f.if_index) == index)
+            else {
                 panic!("{name}: interface {index} was not read");
             };
             let same = |key: &str, text: &str| {
@@ -196,7 +211,9 @@ fn real_devices_have_the_interfaces_that_were_counted_by_hand() {
                 assert_eq!(expected.as_str(), text, "{name}: {key} of {index}");
             };
             same("ifName", seen.name.as_str());
-            if let Some(mac) = row["mac"].as_str().filter(|mac| mac.len() == 17 && !["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"].contains(mac)) {
+            if let Some(mac) = row["mac"].as_str().filter(|mac| {
+                mac.len() == 17 && !["00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff"].contains(mac)
+            }) {
                 assert_eq!(mac, seen.mac, "{name}: MAC of {index}");
             }
             if row["hc"] == true {
@@ -206,7 +223,11 @@ fn real_devices_have_the_interfaces_that_were_counted_by_hand() {
         }
         let object = expected["system"]["sysObjectID"].as_str();
         assert_eq!(
-            facts.sys_object_id.as_ref().map(ToString::to_string).as_deref(),
+            facts
+                .sys_object_id
+                .as_ref()
+                .map(ToString::to_string)
+                .as_deref(),
             object,
             "{name}"
         );

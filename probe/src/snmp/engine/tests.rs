@@ -503,6 +503,83 @@ async fn a_plan_takes_the_cheapest_way() {
 }
 
 #[tokio::test]
+async fn a_column_that_is_refused_costs_no_other() {
+    for status in [ErrorStatus::AuthorizationError, ErrorStatus::GenErr] {
+        let recorded = device(40);
+        let agent = Agent::start(move |asked| {
+            let forbidden = |name: &Oid| name.starts_with(&IN);
+            let answer = match asked.names.iter().any(forbidden) {
+                true => asked.refusal(status, 0),
+                false => asked.answer(&recorded),
+            };
+            vec![asked.seal(&answer).into()]
+        })
+        .await;
+        let (engine, target) = (engine(), agent.target());
+        let reading = engine
+            .read(&target, &columns(Rows::All), limits())
+            .await
+            .unwrap();
+        let cut = reading.cut.as_ref().unwrap();
+        assert!(
+            matches!(cut, WalkError::Get(GetError::Refused { status: said, .. }) if *said == status),
+            "{cut:?}"
+        );
+        assert_eq!(reading.tables[0].columns[0].cells.len(), 0);
+        assert_eq!(reading.tables[0].columns[1].cells.len(), 40);
+        assert_eq!(reading.scalars.len(), 2);
+
+        let again = engine.walk(&target, &OUT, limits()).await.unwrap();
+        assert_eq!(
+            again.cost.requests, 1,
+            "it was not for the size: {:?}",
+            again.cost
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_agent_without_getbulk_is_read_by_getnext() {
+    let recorded = device(20);
+    let device = recorded.clone();
+    let agent = Agent::start(move |asked| {
+        let answer = match asked.kind {
+            0xa5 => asked.refusal(ErrorStatus::GenErr, 0),
+            _ => asked.answer(&device),
+        };
+        vec![asked.seal(&answer).into()]
+    })
+    .await;
+    let walk = engine()
+        .walk(&agent.target(), &MIB_2, limits())
+        .await
+        .unwrap();
+    assert!(walk.cut.is_none(), "{:?}", walk.cut);
+    assert_eq!(walk.varbinds, recorded.under(&MIB_2).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn scalars_that_could_not_ride_along_are_read_all_the_same() {
+    let recorded = device(20);
+    let agent = Agent::start(move |asked| {
+        let values = asked.names.len() * asked.max_repetitions.max(1);
+        if values > 3 {
+            Vec::new()
+        } else {
+            vec![asked.reply(&recorded)]
+        }
+    })
+    .await;
+    let reading = engine()
+        .read(&agent.target(), &columns(Rows::All), limits())
+        .await
+        .unwrap();
+    assert!(reading.cut.is_none(), "{:?}", reading.cut);
+    assert_eq!(reading.scalars.len(), 2);
+    assert_eq!(reading.tables[0].rows().len(), 20);
+}
+
+#[tokio::test]
 async fn rows_that_went_and_rows_that_came_are_told_apart() {
     let mut recorded = device(30);
     recorded.remove(&IN.child(17));
@@ -587,6 +664,39 @@ async fn a_device_is_asked_one_thing_at_a_time_unless_it_is_allowed_more() {
 }
 
 #[tokio::test]
+async fn ipv6_devices_are_asked_alike() {
+    if std::net::UdpSocket::bind("[::1]:0").is_err() {
+        println!("skipped: no IPv6 here");
+        return;
+    }
+    let device = device(30);
+    let agent = Agent::start_on("::1", move |asked| vec![asked.reply(&device)]).await;
+    let walk = engine()
+        .walk(&agent.target(), &MIB_2, limits())
+        .await
+        .unwrap();
+    assert!(walk.cut.is_none());
+    assert_eq!(walk.varbinds.len(), 62);
+}
+
+#[tokio::test]
+async fn an_address_without_a_way_to_it_is_told_at_once() {
+    let engine = engine();
+    let nowhere = crate::snmp::Target::new(
+        "255.255.255.255:161".parse().unwrap(),
+        crate::snmp::Auth::v2c("public"),
+    );
+    let start = Instant::now();
+    let error = engine
+        .get(&nowhere, &[scalar(1)], limits())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, GetError::Send { .. }), "{error:?}");
+    assert!(start.elapsed() < Duration::from_millis(140));
+    assert_eq!(engine.stats().devices, 0);
+}
+
+#[tokio::test]
 async fn hostile_devices_harm_only_themselves() {
     let mut agents = Vec::new();
     for i in 0..60_u32 {
@@ -622,7 +732,13 @@ async fn hostile_devices_harm_only_themselves() {
     for (kind, walk, took) in futures::future::join_all(walks).await {
         assert!(took < Duration::from_secs(3), "kind {kind} took {took:?}");
         match kind {
-            5 => assert_eq!(walk.unwrap().varbinds.len(), 122),
+            5 => {
+                assert_eq!(walk.unwrap().varbinds.len(), 122);
+                assert!(
+                    took < Duration::from_secs(1),
+                    "the honest are on time: {took:?}"
+                );
+            }
             2 => assert!(walk.unwrap().cut.is_some()),
             _ => assert!(walk.is_err(), "kind {kind}"),
         }

@@ -71,10 +71,17 @@ impl Session {
     }
 
     /// The message that asks `request` at `stamp`. `salt` must never come twice.
-    pub(crate) fn seal(&self, request: &Request, id: i32, stamp: Stamp, salt: u64) -> Vec<u8> {
+    pub(crate) fn seal(
+        &self,
+        context_name: &str,
+        request: &Request,
+        id: i32,
+        stamp: Stamp,
+        salt: u64,
+    ) -> Vec<u8> {
         let mut writer = Writer::with_capacity(64 + 32 * request.names.len());
         request.write(&mut writer, id);
-        writer.octets(self.user.context_name().as_bytes());
+        writer.octets(context_name.as_bytes());
         writer.octets(&self.engine_id);
         writer.wrap(tag::SEQUENCE, 0);
         let mut data = writer.finish();

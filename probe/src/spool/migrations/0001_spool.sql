@@ -101,6 +101,20 @@ CREATE TABLE layouts (
     PRIMARY KEY (epoch, layout)
 ) STRICT, WITHOUT ROWID;
 
+-- Epochs under whose keys somebody else has written: a copy of this probe, or its own lost future.
+CREATE TABLE shared_epochs (
+    epoch INTEGER PRIMARY KEY
+) STRICT;
+
+-- Gaps of shared epochs, to be told under a key of the next epoch as well.
+CREATE TABLE owed (
+    id      INTEGER PRIMARY KEY,
+    lane    INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL,
+    to_ms   INTEGER NOT NULL,
+    reason  INTEGER NOT NULL
+) STRICT;
+
 -- Where batches went whose keys Central has from a clone.
 CREATE TABLE rekeyed (
     from_epoch INTEGER PRIMARY KEY,

@@ -518,3 +518,76 @@ async fn frames_cross_whole_and_a_lying_length_ends_only_its_stream() {
     assert!(Header::parse([0xff; HEADER], FRAME_LIMIT).is_err());
     assert!(central.close_reason().is_none(), "the connection goes on");
 }
+
+#[tokio::test]
+async fn who_is_sent_back_first_shows_its_address_and_then_gets_in() {
+    let forge = Forge::new(DeploymentId::generate());
+    let listener = Listener::bind(
+        ([127, 0, 0, 1], 0).into(),
+        forge.central(),
+        forge.authority().anchors,
+    )
+    .unwrap();
+    let mut dialer = Dialer::new();
+    let dial = dialer.connect(
+        listener.local_address().unwrap(),
+        Alpn::Join,
+        None,
+        trust(&forge),
+        DEADLINE,
+    );
+    let shake = async {
+        let first = listener.accept().await.unwrap();
+        assert!(!first.is_address_proved());
+        first.retry();
+        let second = listener.accept().await.unwrap();
+        assert!(second.is_address_proved());
+        second.shake().await
+    };
+    let (dialled, shaken) = tokio::join!(dial, shake);
+    assert!(dialled.is_ok() && shaken.is_ok());
+}
+
+#[tokio::test]
+async fn a_session_goes_on_when_the_address_changes() {
+    use crate::wire::message::control::Echo;
+
+    let forge = Forge::new(DeploymentId::generate());
+    let listener = Listener::bind(
+        ([127, 0, 0, 1], 0).into(),
+        forge.central(),
+        forge.authority().anchors,
+    )
+    .unwrap();
+    let mut dialer = Dialer::new();
+    let dial = dialer.connect(
+        listener.local_address().unwrap(),
+        Alpn::Join,
+        None,
+        trust(&forge),
+        DEADLINE,
+    );
+    let shake = async { listener.accept().await.unwrap().shake().await };
+    let (probe, central) = tokio::join!(dial, shake);
+    let (probe, central) = (probe.unwrap(), central.unwrap().connection);
+    let before = central.remote_address();
+    let (mut send, _held) = probe.open(Priority::Events).await.unwrap();
+    let mut receive = None;
+    for round in 0..20_u8 {
+        dialer.rebind().unwrap();
+        send.send(&Echo {
+            id: [round; 16],
+            payload: Vec::new(),
+        })
+        .await
+        .unwrap();
+        let stream = match &mut receive {
+            Some(stream) => stream,
+            none => none.insert(central.accept().await.unwrap().1),
+        };
+        let came = tokio::time::timeout(DEADLINE, stream.expect::<Echo>()).await;
+        assert_eq!(came.unwrap().unwrap().id, [round; 16]);
+    }
+    assert_ne!(central.remote_address(), before);
+    assert!(listener.connections() == 1, "no new handshake");
+}

@@ -75,6 +75,7 @@ impl LaneOut {
         believed.extend(&self.ours);
         let done = self.held.intersection(told.done()).intersection(&believed);
         let mut settlement = Settlement::of(epoch, lane, told.watermark());
+        settlement.shared = new_epoch;
         settlement.acked = done.without(&self.acked);
         settlement.lacking = self.acked.without(told.done());
         settlement.lost = SeqSet::of(1, (self.next_seq - 1).min(known_to))

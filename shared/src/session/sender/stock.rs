@@ -92,6 +92,9 @@ pub struct Settlement {
     pub lacking: SeqSet,
     /// Neither here nor at Central, and in no `dropped` record: to be recorded as dropped, reason `too_old`.
     pub lost: SeqSet,
+    /// Somebody else has written under this epoch's keys (a copy of this probe, or its lost future): what was or will be
+    /// dropped of it is told under a key of our own as well, because Central may have other content under the old one.
+    pub shared: bool,
 }
 
 impl Settlement {
@@ -105,6 +108,7 @@ impl Settlement {
             acked: SeqSet::new(),
             lacking: SeqSet::new(),
             lost: SeqSet::new(),
+            shared: false,
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct File {
     /// (probe, lane, first slot, last slot) that is known to be missing, from `dropped` records.
     pub(super) gaps: Vec<(usize, Lane, i64, i64)>,
     pub(super) layouts: BTreeSet<(usize, Epoch)>,
+    /// The latest slot in each done seq of the samples lane.
+    pub(super) ends: BTreeMap<(usize, BatchKey), i64>,
     /// What the devices' state was last said to be.
     pub(super) state: BTreeMap<usize, u64>,
 }
@@ -41,37 +43,35 @@ impl File {
 
     /// Until when the samples of a probe are here without a hole; see `ledger::complete_to` at Central.
     pub(super) fn complete_to(&self, probe: usize) -> i64 {
-        let mut newest = BTreeMap::new();
-        for (at, content) in &self.shown {
-            if at.0 == probe && at.1.lane == Lane::Samples {
-                let slot = newest.entry(at.1.epoch).or_insert(i64::MIN);
-                *slot = content.slot.max(*slot);
-            }
-        }
-        let mut complete = newest.values().copied().max().unwrap_or(0);
+        let key = |epoch, seq| BatchKey {
+            epoch,
+            lane: Lane::Samples,
+            seq,
+        };
+        let end = |epoch, from, to| {
+            self.ends
+                .range((probe, key(epoch, from))..=(probe, key(epoch, to)))
+                .map(|(_, slot)| *slot)
+                .max()
+        };
+        let newest = end_of_all(self.ends.iter().filter(|(at, _)| at.0 == probe));
+        let mut complete = newest.unwrap_or(0);
         for ((owner, lane, epoch), progress) in &self.lanes {
             if *owner != probe || *lane != Lane::Samples || progress.ranges().is_empty() {
                 continue;
             }
-            let mark = progress.watermark();
-            let key = |seq| BatchKey {
-                epoch: *epoch,
-                lane: *lane,
-                seq,
+            let below = end(*epoch, 0, progress.watermark());
+            let older = || {
+                let earlier = self
+                    .ends
+                    .iter()
+                    .filter(|(at, _)| at.0 == probe && at.1.epoch < *epoch);
+                end_of_all(earlier)
             };
-            let below = self
-                .shown
-                .range((probe, key(0))..=(probe, key(mark)))
-                .map(|(_, content)| content.slot)
-                .max();
-            let older = || newest.range(..epoch).map(|(_, slot)| *slot).max();
             // With nothing before it, the lowest range is where knowledge begins.
             let first = || {
                 let range = progress.ranges().first()?;
-                self.shown
-                    .range((probe, key(range.0))..=(probe, key(range.1)))
-                    .map(|(_, content)| content.slot)
-                    .max()
+                end(*epoch, range.0, range.1)
             };
             if let Some(slot) = below.or_else(older).or_else(first) {
                 complete = complete.min(slot);
@@ -79,6 +79,10 @@ impl File {
         }
         complete
     }
+}
+
+fn end_of_all<'a>(ends: impl Iterator<Item = (&'a (usize, BatchKey), &'a i64)>) -> Option<i64> {
+    ends.map(|(_, slot)| *slot).max()
 }
 
 pub(super) enum Up {
@@ -221,6 +225,16 @@ impl Files {
                 let progress = file.lanes.entry((probe, lane, dropped.epoch)).or_default();
                 let missing = progress.cover(dropped.from_seq, dropped.to_seq);
                 let committed = progress.to_committed(dropped.epoch, lane);
+                if lane == Lane::Samples {
+                    for seq in missing.ranges().iter().flat_map(|range| range.0..=range.1) {
+                        let key = BatchKey {
+                            epoch: dropped.epoch,
+                            lane,
+                            seq,
+                        };
+                        file.ends.insert((probe, key), dropped.to.ms() / SLOT_MS);
+                    }
+                }
                 if !missing.is_empty() && !rules.gapless_drop {
                     let slots = (dropped.from.ms() / SLOT_MS, dropped.to.ms() / SLOT_MS);
                     file.gaps.push((probe, lane, slots.0, slots.1));
@@ -329,14 +343,21 @@ impl Files {
                     want_layouts: Vec::new(),
                 });
             answer.seqs.push(batch.seq);
-            let admit = if rules.admit_repeats && progress.holds(batch.seq) {
+            let mut admit = if rules.admit_repeats && progress.holds(batch.seq) {
                 Admit::New
             } else {
                 progress.admit_within(batch.seq, rules.max_ranges)
             };
+            // Given up by a `dropped` record, and here it is after all (or a clone's under the same key).
+            if admit == Admit::Done && !file.crcs.contains_key(&(probe, key)) {
+                admit = Admit::New;
+            }
             match admit {
                 Admit::New => {
                     file.crcs.insert((probe, key), batch.crc);
+                    if lane == Lane::Samples {
+                        file.ends.insert((probe, key), content.slot);
+                    }
                     if rules.watermark_apart {
                         apart.push((key, content));
                     } else if rules.admit_repeats {

@@ -71,6 +71,10 @@ pub(super) struct Spool {
     pub(super) pruned: BTreeMap<(Lane, Epoch), Vec<(u64, i64, i64)>>,
     pub(super) layouts: BTreeSet<Epoch>,
     pub(super) twins: BTreeMap<Epoch, Epoch>,
+    /// Epochs under whose keys somebody else may have written.
+    pub(super) shared: BTreeSet<Epoch>,
+    /// Gaps to be told under a key of the next epoch.
+    owed: Vec<(Lane, i64, i64, GapReason)>,
     pub(super) appended: u64,
 }
 
@@ -82,6 +86,9 @@ impl Spool {
     pub(super) fn start_epoch(&mut self, above: u32, random: u64) -> Epoch {
         let epoch = self.mint_epoch(above, random);
         self.running = epoch.0;
+        for (lane, first, last, reason) in std::mem::take(&mut self.owed) {
+            self.give_up(lane, first, last, reason);
+        }
         epoch
     }
 
@@ -122,19 +129,19 @@ impl Spool {
         key
     }
 
-    /// A batch that never got a row because the disk was full.
-    pub(super) fn owe(&mut self, lane: Lane, first_slot: i64, last_slot: i64) {
+    /// A gap under a key that never had a row: the disk was full, or the old key is not ours alone.
+    pub(super) fn give_up(
+        &mut self,
+        lane: Lane,
+        first_slot: i64,
+        last_slot: i64,
+        reason: GapReason,
+    ) {
         let epoch = self.running();
         let next = self.lanes.entry((lane, epoch)).or_insert(1);
         let seq = *next;
         *next += 1;
-        self.record(
-            BatchKey { epoch, lane, seq },
-            first_slot,
-            last_slot,
-            GapReason::DiskFull,
-        );
-        self.last_slot = self.last_slot.max(last_slot);
+        self.record(BatchKey { epoch, lane, seq }, first_slot, last_slot, reason);
     }
 
     pub(super) fn stock(&self) -> Stock {
@@ -222,13 +229,7 @@ impl Spool {
         (out, missing)
     }
 
-    pub(super) fn settle(
-        &mut self,
-        lease: Option<u64>,
-        settlements: &[Settlement],
-        now: i64,
-        forget_lacking: bool,
-    ) {
+    pub(super) fn settle(&mut self, lease: Option<u64>, settlements: &[Settlement], now: i64) {
         if let Some(lease) = lease {
             self.lease = lease;
         }
@@ -243,14 +244,32 @@ impl Spool {
                     row.acked_ms.get_or_insert(now);
                 }
             }
-            if !forget_lacking {
-                for &(from, to) in settlement.lacking.ranges() {
-                    for (_, row) in self.rows.range_mut(key(from)..=key(to)) {
-                        row.acked_ms = None;
+            if settlement.shared {
+                self.shared.insert(settlement.epoch);
+                let told: Vec<Dropped> = self.dropped.values().cloned().collect();
+                for dropped in told {
+                    if (dropped.epoch, dropped.lane) == (settlement.epoch, settlement.lane.code()) {
+                        let reason = GapReason::from_code(dropped.reason).unwrap();
+                        let slots = (dropped.from.ms() / SLOT_MS, dropped.to.ms() / SLOT_MS);
+                        self.owed.push((settlement.lane, slots.0, slots.1, reason));
                     }
                 }
             }
-            for &(from, to) in settlement.lost.ranges() {
+            // What was pruned since the hello is lost as well.
+            let mut lost = settlement.lost.clone();
+            for &(from, to) in settlement.lacking.ranges() {
+                lost.insert(from, to);
+                for (at, row) in self.rows.range_mut(key(from)..=key(to)) {
+                    row.acked_ms = None;
+                    lost.remove(at.seq, at.seq);
+                }
+            }
+            for dropped in self.dropped.values() {
+                if (dropped.epoch, dropped.lane) == (settlement.epoch, settlement.lane.code()) {
+                    lost.remove(dropped.from_seq, dropped.to_seq);
+                }
+            }
+            for &(from, to) in lost.ranges() {
                 let at = (settlement.lane, settlement.epoch);
                 let log = self.pruned.get(&at).cloned().unwrap_or_default();
                 for seq in from..=to {
@@ -286,6 +305,7 @@ impl Spool {
                     twin
                 }
             };
+            truths.rekeyed(row.content.id);
             let mut content = row.content;
             if row.kind != EVENTS && content.number == key.epoch.0 {
                 content.number = twin.0;
@@ -355,6 +375,14 @@ impl Spool {
     }
 
     fn record(&mut self, key: BatchKey, first_slot: i64, last_slot: i64, reason: GapReason) {
+        if self.shared.contains(&key.epoch) {
+            // What Central has under this key may be another's: the gap is told under a key of our own as well.
+            if self.shared.contains(&self.running()) {
+                self.owed.push((key.lane, first_slot, last_slot, reason));
+            } else {
+                self.give_up(key.lane, first_slot, last_slot, reason);
+            }
+        }
         let joined = self.dropped.values_mut().find(|dropped| {
             dropped.epoch == key.epoch
                 && dropped.lane == key.lane.code()

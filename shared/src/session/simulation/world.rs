@@ -68,6 +68,8 @@ pub(super) struct Truth {
     pub(super) destroyed: bool,
     pub(super) dropped: bool,
     pub(super) pruned: bool,
+    /// How often it was given a new key: two copies of a probe that both hold it do so twice.
+    pub(super) rekeyed: u32,
     /// Made by the machinery itself (layouts sent again).
     pub(super) aux: bool,
 }
@@ -90,6 +92,7 @@ impl Truths {
             destroyed: false,
             dropped: false,
             pruned: false,
+            rekeyed: 0,
             aux: true,
         });
         Content {
@@ -106,6 +109,10 @@ impl Truths {
 
     pub(super) fn dropped(&mut self, id: u64) {
         self.at(id).dropped = true;
+    }
+
+    pub(super) fn rekeyed(&mut self, id: u64) {
+        self.at(id).rekeyed += 1;
     }
 
     pub(super) fn pruned(&mut self, id: u64) {
@@ -347,7 +354,10 @@ impl World {
             return;
         }
         if let Some((from, to)) = process.owed.take() {
-            prober.spool.owe(Lane::Samples, from, to);
+            prober
+                .spool
+                .give_up(Lane::Samples, from, to, GapReason::DiskFull);
+            prober.spool.last_slot = to;
         }
         let epoch = prober.spool.running();
         if process.layouts_of != Some(epoch) {
@@ -364,6 +374,7 @@ impl World {
             destroyed: false,
             dropped: false,
             pruned: false,
+            rekeyed: 0,
             aux: false,
         });
         let content = Content {
@@ -388,6 +399,7 @@ impl World {
                 destroyed: false,
                 dropped: false,
                 pruned: false,
+                rekeyed: 0,
                 aux: false,
             });
             let content = Content {
@@ -551,13 +563,7 @@ impl World {
         let spool = &mut prober.spool;
         match op {
             Op::Greet(greeting) => {
-                let forget = self.rules.forget_lacking;
-                spool.settle(
-                    Some(greeting.lease),
-                    &greeting.settlements,
-                    self.now,
-                    forget,
-                );
+                spool.settle(Some(greeting.lease), &greeting.settlements, self.now);
                 if let Some(above) = greeting.new_epoch_above {
                     process.ops.push_back(Op::StartEpoch(above));
                 }
@@ -605,7 +611,7 @@ impl World {
                 }
             }
             Op::Settle(settlement) => {
-                spool.settle(None, &[settlement], self.now, self.rules.forget_lacking);
+                spool.settle(None, &[settlement], self.now);
             }
             Op::Rekey(keys) => spool.rekey(&keys, &mut self.truths, random),
             Op::Blame(key) => {
@@ -656,6 +662,23 @@ impl World {
             return;
         };
         match down {
+            Down::Answer(mut answer) if self.rules.forget_lacking && answer.refused.is_empty() => {
+                // Whatever was acknowledged once is thought to be there still.
+                self.rules.forget_lacking = false;
+                for lane in self.probers[at].spool.stock().lanes {
+                    for told in &mut answer.committed {
+                        if (told.epoch, told.lane) == (lane.epoch, lane.lane.code()) {
+                            let mut progress = crate::session::Progress::from(&*told);
+                            for &(from, to) in lane.acked.ranges() {
+                                progress.cover(from, to);
+                            }
+                            *told = progress.to_committed(lane.epoch, lane.lane);
+                        }
+                    }
+                }
+                self.answered(at, Down::Answer(answer));
+                self.rules.forget_lacking = true;
+            }
             Down::Answer(answer) => match process.sender.answer(&answer, Tick(self.now), random) {
                 Answered::Accepted(greeting) => {
                     process.ops.push_back(Op::Greet(Box::new(greeting)))

@@ -324,6 +324,32 @@ async fn a_silent_v3_device_never_gets_to_see_a_community() {
 }
 
 #[tokio::test]
+async fn contexts_share_the_keys_and_are_each_asked_for() {
+    let user = signer();
+    let authority = Arc::new(Mutex::new(Authority::new(&user, 7, 90_000)));
+    let contexts = Arc::<Mutex<Vec<String>>>::default();
+    let seen = Arc::clone(&contexts);
+    let agent = v3_agent(authority, move |authority, message, asked| {
+        let mut scoped = message.data.clone().sequence().unwrap();
+        scoped.octets().unwrap();
+        seen.lock()
+            .unwrap()
+            .push(String::from_utf8(scoped.octets().unwrap().to_vec()).unwrap());
+        vec![answer(authority, message, asked)]
+    })
+    .await;
+    let engine = engine();
+    let vlans = ["", "vlan-1", "vlan-2", "vlan-3", "vlan-4", "vlan-5"];
+    for vlan in vlans {
+        get(&engine, &target(&agent, &user.in_context(vlan)))
+            .await
+            .unwrap();
+    }
+    assert_eq!(*contexts.lock().unwrap(), vlans);
+    assert_eq!(engine.stats().discoveries_total, 1);
+}
+
+#[tokio::test]
 async fn many_calls_at_once_share_one_discovery() {
     let user = signer();
     let authority = Arc::new(Mutex::new(Authority::new(&user, 7, 90_000)));

@@ -1,0 +1,236 @@
+//! `farwatch-probe check`: what stands in the way, in plain words, within a quarter of a minute.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use farwatch_shared::clock::Clock;
+use farwatch_shared::error::Chain;
+use farwatch_shared::link::{Alpn, CloseCode, DialError, Dialer};
+use serde::Serialize;
+
+use crate::cli::say;
+use crate::config::Config;
+use crate::icmp::{PingConfig, Pinger};
+use crate::identity::Identity;
+
+/// For one address, so that blocked UDP is said in time even when there are several.
+const DIAL: Duration = Duration::from_secs(8);
+/// For one name.
+const RESOLVE: Duration = Duration::from_secs(4);
+/// Less room than this and the spool cannot do its work.
+const ROOM_BYTES: u64 = 256 * 1024 * 1024;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// `data directory`, `identity`, `clock`, `name`, `udp`, `icmp`, `disk`.
+    pub what: &'static str,
+    /// Whether the probe can work so.
+    pub ok: bool,
+    /// What was found, and what to do when it is not well.
+    pub says: String,
+}
+
+/// Looks at everything and prints it; exit code 1 when something stands in the way.
+///
+/// # Errors
+/// Only those of printing JSON.
+pub async fn show(config: &Config, json: bool, clock: &Clock) -> anyhow::Result<ExitCode> {
+    let findings = look(config, clock).await;
+    let well = findings.iter().all(|finding| finding.ok);
+    if json {
+        say(&serde_json::to_string(
+            &serde_json::json!({ "ok": well, "findings": findings }),
+        )?);
+    } else {
+        for finding in &findings {
+            say(&format!(
+                "{} {:<15} {}",
+                if finding.ok { "ok     " } else { "PROBLEM" },
+                finding.what,
+                finding.says
+            ));
+        }
+    }
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Looks at everything.
+pub async fn look(config: &Config, clock: &Clock) -> Vec<Finding> {
+    let mut findings = vec![disk(&config.data_dir), icmp()];
+    match Identity::load(&config.data_dir) {
+        Ok(Some(identity)) => {
+            findings.extend(certificate(&identity, clock));
+            findings.extend(reach(&identity, clock).await);
+        }
+        Ok(None) => findings.push(problem(
+            "identity",
+            "this machine has not joined yet: run the join command that the console shows"
+                .to_owned(),
+        )),
+        Err(error) => findings.push(problem("identity", Chain(&error).to_string())),
+    }
+    findings
+}
+
+fn disk(data_dir: &Path) -> Finding {
+    match nix::sys::statvfs::statvfs(data_dir) {
+        Ok(stat) => {
+            let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+            let says = format!(
+                "{} MiB free in {}",
+                free / (1024 * 1024),
+                data_dir.display()
+            );
+            if free >= ROOM_BYTES {
+                fine("disk", says)
+            } else {
+                problem(
+                    "disk",
+                    format!("{says}: make room, or data is dropped when Central is away"),
+                )
+            }
+        }
+        Err(nix::errno::Errno::ENOENT) => problem(
+            "disk",
+            format!("{} is not there: it is made by joining", data_dir.display()),
+        ),
+        Err(error) => problem(
+            "disk",
+            format!("{} cannot be looked at: {error}", data_dir.display()),
+        ),
+    }
+}
+
+fn icmp() -> Finding {
+    match Pinger::bind(PingConfig::default()) {
+        Ok(pinger) => fine(
+            "icmp",
+            format!("echo requests may be sent ({:?} socket)", pinger.kind()),
+        ),
+        Err(error) => problem("icmp", error.to_string()),
+    }
+}
+
+fn certificate(identity: &Identity, clock: &Clock) -> Vec<Finding> {
+    let (now, believed) = (clock.now(), identity.believed(clock));
+    let mut findings = Vec::new();
+    if believed.since(now) > 60_000 {
+        findings.push(problem(
+            "clock",
+            format!("it says {now}, but it is {believed} at least: set it, or turn on NTP"),
+        ));
+    } else {
+        findings.push(fine("clock", format!("it says {now}")));
+    }
+    let says = format!(
+        "certificate until {}, renewed from {}",
+        identity.not_after(),
+        identity.renew_after()
+    );
+    findings.push(if identity.is_expired(clock) {
+        problem(
+            "identity",
+            format!(
+                "{says}: it has ended and is renewed at the next connection, up to 90 days later"
+            ),
+        )
+    } else {
+        fine("identity", says)
+    });
+    findings
+}
+
+async fn reach(identity: &Identity, clock: &Clock) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut resolved = Vec::new();
+    for name in identity.addresses() {
+        match tokio::time::timeout(RESOLVE, tokio::net::lookup_host(name.clone())).await {
+            Ok(Ok(found)) => {
+                let found: Vec<_> = found.collect();
+                let list = found
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                findings.push(fine("name", format!("{name} is {list}")));
+                resolved.extend(found);
+            }
+            Ok(Err(error)) => findings.push(problem(
+                "name",
+                format!("{name} cannot be resolved ({error}): check this machine's DNS"),
+            )),
+            Err(_) => findings.push(problem(
+                "name",
+                format!("{name}: DNS did not answer within {} s", RESOLVE.as_secs()),
+            )),
+        }
+    }
+    resolved.dedup();
+    let dials = resolved.into_iter().take(8).map(|address| async move {
+        let alpn = if identity.is_expired(clock) { Alpn::Renew } else { Alpn::Work };
+        let connected = Dialer::new().connect(address, alpn, Some(identity.credentials()), identity.trust(clock), DIAL).await;
+        match connected {
+            Ok(connection) => {
+                let rtt = connection.rtt();
+                connection.close(CloseCode::Done, "check");
+                (true, fine("udp", format!("Central answers at {address} ({} ms)", rtt.as_millis())))
+            }
+            Err(DialError::Silence(_)) => (false, problem("udp", format!(
+                "no answer from {address} within {} s: a firewall on the way blocks UDP port {}, or Central is down; allow outgoing UDP to it",
+                DIAL.as_secs(), address.port()
+            ))),
+            Err(error) => (false, problem("udp", format!("{address}: {}", Chain(&error)))),
+        }
+    });
+    let dialled = futures::future::join_all(dials).await;
+    // One way is enough: Central may be listed under addresses that only some sites can reach.
+    let any = dialled.iter().any(|(reached, _)| *reached);
+    findings.extend(dialled.into_iter().map(|(reached, finding)| Finding {
+        ok: any || reached,
+        ..finding
+    }));
+    findings
+}
+
+const fn fine(what: &'static str, says: String) -> Finding {
+    Finding {
+        what,
+        ok: true,
+        says,
+    }
+}
+
+const fn problem(what: &'static str, says: String) -> Finding {
+    Finding {
+        what,
+        ok: false,
+        says,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_machine_that_has_not_joined_is_told_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::load(None, Some(dir.path())).unwrap();
+        let findings = look(&config, &Clock::system()).await;
+        let identity = findings
+            .iter()
+            .find(|finding| finding.what == "identity")
+            .unwrap();
+        assert!(
+            !identity.ok && identity.says.contains("run the join command"),
+            "{identity:?}"
+        );
+        assert!(findings.iter().any(|finding| finding.what == "disk"));
+    }
+}

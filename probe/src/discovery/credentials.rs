@@ -1,0 +1,347 @@
+//! Which credentials are tried at an address, and in what words their failures are told.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use farwatch_shared::clock::{Clock, Timestamp};
+
+use crate::config::site::{Credential, Site};
+use crate::snmp::{GetError, Limits, Reason, Snmp, Target};
+
+/// What is known before the first try.
+#[derive(Clone, Debug, Default)]
+pub struct Before {
+    /// Port that a person named.
+    pub port: Option<u16>,
+    /// It has spoken v3 with us: nothing weaker is tried, whoever answers there now.
+    pub speaks_v3: bool,
+    /// Where the last round left off: not every credential fits into one.
+    pub skip: usize,
+}
+
+/// What came of the tries.
+#[derive(Clone, Debug, Default)]
+pub struct Tried {
+    /// The credential that works, and its port.
+    pub works: Option<(Credential, u16)>,
+    /// (credential, port, outcome, when), in order.
+    pub attempts: Vec<(String, u16, String, Timestamp)>,
+    /// Something spoke SNMP there, and would not say.
+    pub refused: bool,
+    /// Where the next round begins.
+    pub next: usize,
+}
+
+/// Tries credentials until one works, at most [`FAILURES`] of them.
+///
+/// Ports outermost, credentials in the site's order (v3 first). Never asks outside the site's ranges.
+pub async fn try_all(
+    snmp: &dyn Snmp,
+    clock: &Clock,
+    site: &Site,
+    address: IpAddr,
+    before: &Before,
+) -> Tried {
+    let mut tried = Tried::default();
+    if !site.allows(address) {
+        return tried;
+    }
+    let ports = before
+        .port
+        .map_or_else(|| site.snmp_ports.clone(), |port| vec![port]);
+    let all: Vec<(u16, &Credential)> = ports
+        .iter()
+        .flat_map(|port| {
+            site.credentials
+                .iter()
+                .map(|credential| (*port, credential))
+        })
+        .filter(|(_, credential)| !before.speaks_v3 || credential.version == "v3")
+        .collect();
+    let start = if before.skip < all.len() {
+        before.skip
+    } else {
+        0
+    };
+    for (at, (port, credential)) in all.iter().enumerate().skip(start).take(FAILURES) {
+        tried.next = at + 1;
+        let target = Target {
+            address: SocketAddr::new(address, *port),
+            auth: credential.auth.clone(),
+        };
+        let outcome = snmp.check(&target, LIMITS).await;
+        let words = match &outcome {
+            Ok(()) => "answered".to_owned(),
+            Err(error) => outcome_words(error),
+        };
+        tried
+            .attempts
+            .push((credential.name.clone(), *port, words, clock.now()));
+        match outcome {
+            Ok(()) => {
+                tried.works = Some(((*credential).clone(), *port));
+                tried.next = 0;
+                return tried;
+            }
+            Err(error) => {
+                tried.refused |= !matches!(error, GetError::Timeout { .. } | GetError::Send { .. })
+            }
+        }
+    }
+    tried
+}
+
+/// An error of one try in a few words.
+fn outcome_words(error: &GetError) -> String {
+    match error {
+        GetError::Timeout { .. } => "no response".to_owned(),
+        GetError::Security { reason, .. } => match reason {
+            Reason::UnknownUserName => "unknown user".to_owned(),
+            Reason::WrongDigest => "wrong auth password".to_owned(),
+            Reason::WrongPrivacy => "wrong priv password".to_owned(),
+            Reason::UnsupportedSecurityLevel => "unsupported level".to_owned(),
+            Reason::UnknownContext => "unknown context".to_owned(),
+            other => other.to_string(),
+        },
+        GetError::Refused { status, .. } => format!("refused: {status}"),
+        GetError::Send { .. } => "cannot be reached".to_owned(),
+        GetError::Stopped => "not asked: the probe is stopping".to_owned(),
+        _ => "its answer cannot be read".to_owned(),
+    }
+}
+
+impl Tried {
+    /// One sentence: why an address speaks no SNMP with us.
+    #[must_use]
+    pub fn reason(&self, site: &Site) -> String {
+        if let Some((credential, port)) = &self.works {
+            return format!(
+                "answers to credential {} ({}) at port {port}",
+                credential.name, credential.version
+            );
+        }
+        if site.credentials.is_empty() {
+            return "the site has no SNMP credential to try".to_owned();
+        }
+        let refusal = self
+            .attempts
+            .iter()
+            .find(|(_, _, outcome, _)| outcome != "no response" && outcome != "cannot be reached");
+        match refusal {
+            Some((name, port, outcome, _)) => {
+                format!("speaks SNMP at port {port}, but not with credential {name}: {outcome}")
+            }
+            None if self.attempts.is_empty() => "SNMP was not tried".to_owned(),
+            None => format!(
+                "no response to {} SNMP {}: wrong community, no SNMP there, or a firewall",
+                self.attempts.len(),
+                if self.attempts.len() == 1 {
+                    "try"
+                } else {
+                    "tries"
+                }
+            ),
+        }
+    }
+}
+
+/// Failures at one address in one round: more would look like an attack, and lock accounts.
+const FAILURES: usize = 3;
+/// One try: two datagrams, a second apart.
+const LIMITS: Limits = Limits {
+    deadline: Duration::from_millis(2_500),
+    attempts: 2,
+    retry_after: Duration::from_secs(1),
+    max_values: 16,
+};
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use farwatch_shared::oid::Oid;
+    use farwatch_shared::wire::message::pull::CredentialRecord;
+    use futures::future::BoxFuture;
+
+    use super::*;
+    use crate::config::site::Scope;
+    use crate::snmp::{Auth, Plan, Reading, VarBind, Version, Walk, WalkError};
+
+    /// Answers to one community, and writes down who knocked.
+    #[derive(Debug)]
+    struct Door {
+        opens_to: &'static str,
+        knocks: Mutex<Vec<(u16, Version)>>,
+    }
+
+    impl Snmp for Door {
+        fn get<'a>(
+            &'a self,
+            _: &'a Target,
+            _: &'a [Oid],
+            _: Limits,
+        ) -> BoxFuture<'a, Result<Vec<VarBind>, GetError>> {
+            unreachable!("only check is asked")
+        }
+        fn get_next<'a>(
+            &'a self,
+            _: &'a Target,
+            _: &'a [Oid],
+            _: Limits,
+        ) -> BoxFuture<'a, Result<Vec<VarBind>, GetError>> {
+            unreachable!("only check is asked")
+        }
+        fn walk<'a>(
+            &'a self,
+            _: &'a Target,
+            _: &'a Oid,
+            _: Limits,
+        ) -> BoxFuture<'a, Result<Walk, WalkError>> {
+            unreachable!("only check is asked")
+        }
+        fn read<'a>(
+            &'a self,
+            _: &'a Target,
+            _: &'a Plan,
+            _: Limits,
+        ) -> BoxFuture<'a, Result<Reading, WalkError>> {
+            unreachable!("only check is asked")
+        }
+        fn check<'a>(
+            &'a self,
+            target: &'a Target,
+            limits: Limits,
+        ) -> BoxFuture<'a, Result<(), GetError>> {
+            self.knocks
+                .lock()
+                .unwrap()
+                .push((target.address.port(), target.auth.version()));
+            let result = match &*target.auth {
+                Auth::V3(_) => Err(GetError::Security {
+                    target: target.address,
+                    reason: Reason::UnknownUserName,
+                }),
+                _ if self.opens_to == target.address.port().to_string() => Ok(()),
+                _ => Err(GetError::Timeout {
+                    target: target.address,
+                    attempts: limits.attempts,
+                    waited: limits.deadline,
+                }),
+            };
+            Box::pin(async move { result })
+        }
+        fn forget(&self, _: SocketAddr) {}
+        fn engine_id(&self, _: SocketAddr) -> Option<Arc<[u8]>> {
+            None
+        }
+    }
+
+    fn site(v2c: usize, ports: &[u16]) -> Site {
+        let v3 = CredentialRecord {
+            name: "secure".to_owned(),
+            kind: "v3".to_owned(),
+            user_name: "u".to_owned(),
+            ..CredentialRecord::default()
+        };
+        let records = std::iter::once(v3).chain((0..v2c).map(|i| CredentialRecord {
+            name: format!("c{i}"),
+            kind: "v2c".to_owned(),
+            ..CredentialRecord::default()
+        }));
+        Site {
+            scope: Scope {
+                ranges: vec!["10.0.0.0/24".parse().unwrap()],
+                ..Scope::default()
+            },
+            snmp_ports: ports.to_vec(),
+            credentials: records
+                .map(|record| Credential::from_record(&record).unwrap())
+                .collect(),
+            ..Site::default()
+        }
+    }
+
+    async fn knock(door: &Door, site: &Site, address: &str, before: &Before) -> Tried {
+        try_all(
+            door,
+            &Clock::manual(Timestamp(7)),
+            site,
+            address.parse().unwrap(),
+            before,
+        )
+        .await
+    }
+
+    fn door(opens_to: &'static str) -> Door {
+        Door {
+            opens_to,
+            knocks: Mutex::default(),
+        }
+    }
+
+    #[tokio::test]
+    async fn three_failures_are_enough_and_the_next_round_goes_on_from_there() {
+        let (door, site) = (door(""), site(5, &[161]));
+        let first = knock(&door, &site, "10.0.0.1", &Before::default()).await;
+        assert_eq!((first.attempts.len(), first.next), (3, 3));
+        assert_eq!(first.attempts[0].2, "unknown user");
+        assert!(first.refused);
+        assert_eq!(
+            first.reason(&site),
+            "speaks SNMP at port 161, but not with credential secure: unknown user"
+        );
+        let skip = first.next;
+        let second = knock(
+            &door,
+            &site,
+            "10.0.0.1",
+            &Before {
+                skip,
+                ..Before::default()
+            },
+        )
+        .await;
+        assert_eq!(second.attempts[0].0, "c2");
+        let third = Before {
+            skip: second.next,
+            ..Before::default()
+        };
+        let third = knock(&door, &site, "10.0.0.1", &third).await;
+        assert_eq!(third.attempts[0].0, "secure", "and then from the start");
+    }
+
+    #[tokio::test]
+    async fn a_device_that_spoke_v3_is_never_asked_in_clear() {
+        let (door, site) = (door("161"), site(2, &[161]));
+        let before = Before {
+            speaks_v3: true,
+            ..Before::default()
+        };
+        let tried = knock(&door, &site, "10.0.0.1", &before).await;
+        assert!(tried.works.is_none());
+        assert_eq!(*door.knocks.lock().unwrap(), vec![(161, Version::V3)]);
+    }
+
+    #[tokio::test]
+    async fn nobody_outside_the_ranges_sees_a_credential() {
+        let (door, site) = (door("161"), site(2, &[161]));
+        let tried = knock(&door, &site, "10.0.1.1", &Before::default()).await;
+        assert!(tried.attempts.is_empty() && door.knocks.lock().unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_port_that_a_person_named_is_the_only_one() {
+        let (door, site) = (door("1161"), site(1, &[161, 162]));
+        let before = Before {
+            port: Some(1_161),
+            ..Before::default()
+        };
+        let tried = knock(&door, &site, "10.0.0.1", &before).await;
+        let (credential, port) = tried.works.clone().unwrap();
+        assert_eq!((credential.name.as_str(), port), ("c0", 1_161));
+        assert_eq!(
+            tried.reason(&site),
+            "answers to credential c0 (v2c) at port 1161"
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! `farwatch-probe status`: what the running probe last wrote of itself. Needs neither Central nor the probe to answer.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, bail};
+use farwatch_shared::clock::{Clock, Timestamp};
+use serde_json::Value;
+
+use crate::cli::say;
+
+/// Replaced by the running probe every two seconds.
+pub const FILE: &str = "status.json";
+/// Older than this, the probe is not running.
+const STALE_AFTER_MS: i64 = 15_000;
+
+/// Writes the status in one move, readable by the owner alone.
+///
+/// # Errors
+/// The file system's own.
+pub fn keep(data_dir: &Path, status: &Value) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let next = data_dir.join("status.json.next");
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&next)?;
+    file.write_all(status.to_string().as_bytes())?;
+    std::fs::rename(&next, data_dir.join(FILE))
+}
+
+/// Prints the status; exit code 1 when the probe is not running or not connected.
+///
+/// # Errors
+/// It never ran here, or the file is not readable.
+pub fn show(data_dir: &Path, json: bool, clock: &Clock) -> anyhow::Result<ExitCode> {
+    let path = data_dir.join(FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            bail!(
+                "no probe has run with {} yet: start it with `farwatch-probe run`",
+                data_dir.display()
+            )
+        }
+        Err(error) => {
+            return Err(error)
+                .with_context(|| format!("{} cannot be read (are you root?)", path.display()));
+        }
+    };
+    let mut status: Value = serde_json::from_str(&text)
+        .with_context(|| format!("{} is not readable", path.display()))?;
+    let age_ms = clock
+        .now()
+        .since(Timestamp(status["at_ms"].as_i64().unwrap_or_default()));
+    let running = age_ms < STALE_AFTER_MS;
+    status["running"] = running.into();
+    status["age_s"] = (age_ms / 1_000).into();
+    if json {
+        say(&status.to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    for line in lines(&status, running, age_ms) {
+        say(&line);
+    }
+    let well = running && status["connected"] == true;
+    Ok(if well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn lines(status: &Value, running: bool, age_ms: i64) -> Vec<String> {
+    let text = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let probe = &status["probe"];
+    let mut lines = vec![format!(
+        "Probe {} at {} / {}",
+        text(&probe["name"]),
+        text(&probe["customer"]),
+        text(&probe["site"])
+    )];
+    if !running {
+        lines.push(format!(
+            "NOT RUNNING: this was written {} s ago",
+            age_ms / 1_000
+        ));
+    }
+    if status["connected"] == true {
+        lines.push(format!(
+            "Connected to Central at {}",
+            text(&status["central"])
+        ));
+    } else {
+        lines.push(format!(
+            "NOT CONNECTED to Central ({}); what is seen meanwhile is kept",
+            text(&status["last_error"])
+        ));
+    }
+    let spool = &status["spool"];
+    lines.push(format!(
+        "Waiting for Central: {} batches, {} bytes; room for {} s more",
+        spool["waiting_batches"], spool["waiting_bytes"], spool["time_left_s"]
+    ));
+    let discovery = &status["discovery"];
+    lines.push(format!(
+        "Discovery: {}, {} of {} addresses asked",
+        text(&discovery["state"]),
+        discovery["swept"],
+        discovery["to_sweep"]
+    ));
+    for notice in status["notices"].as_array().into_iter().flatten() {
+        lines.push(format!("Note: {}", text(notice)));
+    }
+    let devices = status["devices"].as_array().cloned().unwrap_or_default();
+    lines.push(format!("{} devices", devices.len()));
+    for device in &devices {
+        lines.push(format!(
+            "  {:<12} {:<16} {:<5} {}",
+            text(&device["state"]),
+            text(&device["address"]),
+            text(&device["snmp"]),
+            text(&device["name"])
+        ));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_shown_with_its_age_and_names_the_devices() {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = Clock::manual(Timestamp(1_000_000));
+        let status = serde_json::json!({
+            "at_ms": 1_000_000, "probe": { "name": "p1", "site": "Main", "customer": "Kestrel" }, "connected": false,
+            "last_error": "no answer", "spool": {}, "discovery": { "state": "idle" },
+            "devices": [{ "address": "10.0.0.1", "name": "core-sw1", "state": "up", "snmp": "v3" }],
+        });
+        keep(dir.path(), &status).unwrap();
+        let said = lines(&status, true, 0).join("\n");
+        assert!(
+            said.contains("core-sw1")
+                && said.contains("NOT CONNECTED")
+                && said.contains("no answer"),
+            "{said}"
+        );
+        clock.advance(std::time::Duration::from_secs(60));
+        assert!(
+            lines(&status, false, 60_000)
+                .join("\n")
+                .contains("NOT RUNNING")
+        );
+        assert_eq!(
+            show(dir.path(), true, &clock)
+                .map(|code| format!("{code:?}"))
+                .unwrap(),
+            format!("{:?}", ExitCode::SUCCESS)
+        );
+        assert!(show(Path::new("/nowhere/at/all"), false, &clock).is_err());
+    }
+}
