@@ -175,7 +175,7 @@ impl Config {
         let path = overrides
             .config
             .as_deref()
-            .unwrap_or(Path::new(DEFAULT_PATH));
+            .unwrap_or_else(|| Path::new(DEFAULT_PATH));
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error)

@@ -1,17 +1,36 @@
 //! Central: watches over all sites, and shows what its probes see.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
 use farwatch_central::app::App;
 use farwatch_central::cli::{self, Cli, Command};
+use farwatch_shared::error::Chain;
 use farwatch_shared::lifecycle::Lifecycle;
 use farwatch_shared::telemetry;
+use nix::sys::stat::{Mode, umask};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    let parsed = Cli::parse();
+async fn main() -> ExitCode {
+    // Whatever is made here is for this user alone.
+    umask(Mode::from_bits_truncate(0o077));
+    match start(Cli::parse()).await {
+        Ok(code) => code,
+        Err(error) => {
+            // Nobody may be reading; then the exit code says it.
+            let _ = writeln!(
+                std::io::stderr(),
+                "farwatch-central: {}",
+                Chain(error.as_ref())
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start(parsed: Cli) -> anyhow::Result<ExitCode> {
     rustls::crypto::ring::default_provider()
         .install_default()
         .ok()

@@ -11,7 +11,7 @@ use crate::scope::Scope;
 
 /// An id of the path. What is no id does not exist: 404.
 #[derive(Clone, Copy, Debug)]
-pub struct IdOf<T>(pub T);
+pub(super) struct IdOf<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for IdOf<T> {
     type Rejection = ApiError;
@@ -26,7 +26,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for IdOf<T>
 
 /// The query string.
 #[derive(Clone, Debug)]
-pub struct Params<T>(pub T);
+pub(super) struct Params<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<T> {
     type Rejection = ApiError;
@@ -41,7 +41,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<
 
 /// A JSON body. Its text never comes back in an error: it may hold a secret.
 #[derive(Clone, Debug)]
-pub struct Body<T>(pub T);
+pub(super) struct Body<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
@@ -67,7 +67,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
 /// An optional JSON body: none is the default.
 #[derive(Clone, Debug)]
-pub struct OptionalBody<T>(pub T);
+pub(super) struct OptionalBody<T>(pub(super) T);
 
 impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalBody<T> {
     type Rejection = ApiError;
@@ -107,7 +107,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Scope {
 ///
 /// # Errors
 /// 422 for the field.
-pub fn line(field: &'static str, text: &str, most: usize) -> Result<String, ApiError> {
+pub(super) fn line(field: &'static str, text: &str, most: usize) -> Result<String, ApiError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(ApiError::field(field, "must not be empty"));
@@ -119,7 +119,11 @@ pub fn line(field: &'static str, text: &str, most: usize) -> Result<String, ApiE
 ///
 /// # Errors
 /// 422 for the field.
-pub fn optional_line(field: &'static str, text: &str, most: usize) -> Result<String, ApiError> {
+pub(super) fn optional_line(
+    field: &'static str,
+    text: &str,
+    most: usize,
+) -> Result<String, ApiError> {
     let text = text.trim();
     if text.chars().any(char::is_control) {
         return Err(ApiError::field(
@@ -137,7 +141,7 @@ pub fn optional_line(field: &'static str, text: &str, most: usize) -> Result<Str
 ///
 /// # Errors
 /// 422 for the field.
-pub fn text(field: &'static str, text: &str, most: usize) -> Result<String, ApiError> {
+pub(super) fn text(field: &'static str, text: &str, most: usize) -> Result<String, ApiError> {
     let bad = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
     if text.chars().any(bad) {
         return Err(ApiError::field(field, "must not have control characters"));

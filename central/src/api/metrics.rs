@@ -136,7 +136,7 @@ async fn get_range(
 ) -> Result<Json<Range>, ApiError> {
     let now = central.now();
     let to = time("to", query.to.as_deref())?.unwrap_or(now);
-    let from = time("from", query.from.as_deref())?.unwrap_or(to.plus_ms(-DAY_MS));
+    let from = time("from", query.from.as_deref())?.unwrap_or_else(|| to.plus_ms(-DAY_MS));
     if from >= to {
         return Err(ApiError::field("from", "must be before `to`"));
     }

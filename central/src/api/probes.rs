@@ -327,7 +327,7 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
     let renew_after = status
         .as_ref()
         .and_then(|status| Time::unless_zero(status.certificate_renew_after))
-        .unwrap_or(Time(row.not_after.0.plus_ms(-HALF_LEAF_MS)));
+        .unwrap_or_else(|| Time(row.not_after.0.plus_ms(-HALF_LEAF_MS)));
     Probe {
         id: row.id.into(),
         customer_id: row.customer.into(),

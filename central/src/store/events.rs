@@ -75,7 +75,10 @@ pub fn list(
     let mut filter = Filter::new();
     filter
         .and_if("e.device_id = ?", which.device)
-        .and_if("e.customer_id = ?", which.customer.or(scope.customer()))
+        .and_if(
+            "e.customer_id = ?",
+            which.customer.or_else(|| scope.customer()),
+        )
         .and_if(
             "e.customer_id = ?",
             scope.customer().filter(|_| which.customer.is_some()),

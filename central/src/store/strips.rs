@@ -138,7 +138,10 @@ pub fn days_of(
 
 /// The last 24 hours of every device, kept for a few seconds: overview, customers, sites and lists all need them.
 #[derive(Debug, Default)]
-pub struct DayCache(Mutex<Option<(Timestamp, Arc<HashMap<DeviceId, Day>>)>>);
+pub struct DayCache(Mutex<Option<(Timestamp, Days)>>);
+
+/// The last 24 hours by device.
+pub type Days = Arc<HashMap<DeviceId, Day>>;
 
 /// How old the cached days may be. The state now is laid over the last slot, so this only delays the colour of a slot.
 const CACHED_MS: i64 = 5_000;
@@ -148,11 +151,7 @@ impl DayCache {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn get(
-        &self,
-        c: &Connection,
-        now: Timestamp,
-    ) -> rusqlite::Result<Arc<HashMap<DeviceId, Day>>> {
+    pub fn get(&self, c: &Connection, now: Timestamp) -> rusqlite::Result<Days> {
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, days)) = &*cached
             && (0..CACHED_MS).contains(&now.since(*at))

@@ -212,6 +212,7 @@ macro_rules! words {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         $vis enum $name { $($(#[$vdoc])* $variant),* }
 
+        #[allow(unreachable_pub, reason = "of a private list of words they are private too")]
         impl $name {
             /// Every one there is.
             pub const ALL: &'static [Self] = &[$(Self::$variant),*];
