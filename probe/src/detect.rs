@@ -85,6 +85,8 @@ pub struct Remembered {
     pub since: Timestamp,
     /// Why.
     pub reason: String,
+    /// It was so a moment ago: the probe was only started again.
+    pub still_holds: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -113,6 +115,8 @@ pub struct Detector {
 
 impl Detector {
     /// Starts watching a device; `ping` and `snmp` say by which means it has ever answered.
+    ///
+    /// What is `remembered` of a moment ago still holds; of longer ago it only tells what is no news.
     pub fn add(
         &mut self,
         device: DeviceNo,
@@ -121,18 +125,29 @@ impl Detector {
         remembered: Option<Remembered>,
         now: Moment,
     ) {
-        self.devices.entry(device).or_insert_with(|| Device {
-            ping: Means::new(ping),
-            snmp: Means::new(snmp),
-            state: DeviceState::Unknown,
-            since: now.wall,
-            reason: "not asked yet".to_owned(),
-            behind: DeviceNo(0),
-            remembered,
-            held_until_ms: None,
-            flap: Flap::default(),
-            uptime: None,
-            interfaces: Interfaces::default(),
+        self.devices.entry(device).or_insert_with(|| {
+            let mut new = Device {
+                ping: Means::new(ping),
+                snmp: Means::new(snmp),
+                state: DeviceState::Unknown,
+                since: now.wall,
+                reason: "not asked yet".to_owned(),
+                behind: DeviceNo(0),
+                remembered: None,
+                held_until_ms: None,
+                flap: Flap::default(),
+                uptime: None,
+                interfaces: Interfaces::default(),
+            };
+            match remembered {
+                Some(before) if before.still_holds => {
+                    new.state = before.state;
+                    new.since = before.since;
+                    new.reason = before.reason;
+                }
+                before => new.remembered = before,
+            }
+            new
         });
         self.set_means(device, ping, snmp);
     }
@@ -302,6 +317,7 @@ impl Detector {
             state: device.state,
             since: device.since,
             reason: device.reason.clone(),
+            still_holds: false,
         })
     }
 
@@ -530,28 +546,21 @@ impl Device {
             return; // only the cause moved
         }
         out.changed.push(no);
-        if before == DeviceState::Unknown {
-            // The first word of this process: news only if it differs from the last word of the one before.
-            match self.remembered.take() {
-                Some(remembered) if remembered.state == state => {
-                    self.since = remembered.since;
-                    return;
-                }
-                None if state == DeviceState::Up => {
-                    self.since = now.wall;
-                    return;
-                }
-                _ => {}
-            }
+        let first_word = before == DeviceState::Unknown;
+        if first_word
+            && let Some(remembered) = self.remembered.take()
+            && remembered.state == state
+        {
+            // As it was before the probe stopped: told, because Central must know; Central knows that it is no news.
+            self.since = remembered.since;
+            let (kind, severity) = kind_of(state);
+            let text = format!("as before: {}", self.reason);
+            out.events.push(self.event(no, kind, severity, &text, now));
+            return;
         }
         let outage_s = now.wall.since(self.since) / 1_000;
         self.since = now.wall;
-        let (kind, severity) = match state {
-            DeviceState::Down => (EventKind::DeviceDown, Severity::Critical),
-            DeviceState::Degraded => (EventKind::DeviceDegraded, Severity::Warning),
-            DeviceState::Unreachable => (EventKind::DeviceUnreachable, Severity::Minor),
-            _ => (EventKind::DeviceUp, Severity::Cleared),
-        };
+        let (kind, severity) = kind_of(state);
         let text = if state == DeviceState::Up && is_outage(before) {
             format!("answers again after {}", span(outage_s))
         } else {
@@ -562,6 +571,10 @@ impl Device {
             event
                 .detail
                 .push(("behind".to_owned(), DeviceText::from(behind.to_string())));
+        }
+        if first_word {
+            out.events.push(event);
+            return; // nothing changed that was known before
         }
         let change = self.flap.changed(now.boot_ms);
         if self.flap.is_flapping() {
@@ -631,6 +644,15 @@ impl Outcome {
         if !self.checks.contains(&check) {
             self.checks.push(check);
         }
+    }
+}
+
+const fn kind_of(state: DeviceState) -> (EventKind, Severity) {
+    match state {
+        DeviceState::Down => (EventKind::DeviceDown, Severity::Critical),
+        DeviceState::Degraded => (EventKind::DeviceDegraded, Severity::Warning),
+        DeviceState::Unreachable => (EventKind::DeviceUnreachable, Severity::Minor),
+        _ => (EventKind::DeviceUp, Severity::Cleared),
     }
 }
 

@@ -112,6 +112,7 @@ impl Drop for Process {
 /// It failed: with what it said.
 pub(crate) fn run(program: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {
     let output = Command::new(binary(program)?)
+        .env("RUST_BACKTRACE", "0")
         .args(args)
         .stdin(Stdio::null())
         .output()

@@ -66,7 +66,7 @@ impl World {
             "--icmp-interval",
             "2s",
             "--discovery-interval",
-            "30s",
+            "60s",
         ];
         more.extend(configure);
         let place = central.place(&format!("Customer {net}"), &[&range], port, &more)?;

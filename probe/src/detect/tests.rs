@@ -36,7 +36,12 @@ impl Site {
                 DeviceNo(*no),
                 ping.then_some(true),
                 snmp.then_some(true),
-                None,
+                Some(Remembered {
+                    state: DeviceState::Up,
+                    since: now.wall,
+                    reason: String::new(),
+                    still_holds: true,
+                }),
                 now,
             );
         }
@@ -333,24 +338,52 @@ fn flapping_is_said_once_and_every_change_is_kept() {
 
 #[test]
 fn a_restart_of_the_probe_repeats_no_news() {
+    for still_holds in [true, false] {
+        let mut site = Site::new(&[]);
+        site.means.insert(1, (true, false));
+        let remembered = Remembered {
+            state: DeviceState::Down,
+            since: Timestamp(5),
+            reason: String::new(),
+            still_holds,
+        };
+        let now = site.now();
+        site.detector
+            .add(DeviceNo(1), Some(true), None, Some(remembered), now);
+        let at_start = if still_holds {
+            DeviceState::Down
+        } else {
+            DeviceState::Unknown
+        };
+        assert_eq!(site.state(1), at_start);
+        site.cut(1);
+        site.live(30);
+        assert_eq!(site.state(1), DeviceState::Down);
+        assert_eq!(site.detector.snapshot(site.now()).0[0].since, Timestamp(5));
+        if still_holds {
+            assert!(site.events.is_empty());
+        } else {
+            let [event] = site.events.as_slice() else {
+                panic!("Central has to be told once");
+            };
+            assert!(event.text.as_str().starts_with("as before"));
+        }
+        site.events.clear();
+        site.mend(1);
+        site.live(20);
+        assert_eq!(site.kinds(1), vec![EventKind::DeviceUp]);
+    }
+}
+
+#[test]
+fn the_first_word_of_a_device_is_told() {
     let mut site = Site::new(&[]);
     site.means.insert(1, (true, false));
-    let remembered = Remembered {
-        state: DeviceState::Down,
-        since: Timestamp(5),
-        reason: String::new(),
-    };
     let now = site.now();
-    site.detector
-        .add(DeviceNo(1), Some(true), None, Some(remembered), now);
-    site.cut(1);
+    site.detector.add(DeviceNo(1), Some(true), None, None, now);
     site.live(30);
-    assert_eq!(site.state(1), DeviceState::Down);
-    assert!(site.events.is_empty());
-    assert_eq!(site.detector.snapshot(site.now()).0[0].since, Timestamp(5));
-    site.mend(1);
-    site.live(20);
     assert_eq!(site.kinds(1), vec![EventKind::DeviceUp]);
+    assert_eq!(site.events[0].state, DeviceState::Up.code());
 }
 
 #[test]

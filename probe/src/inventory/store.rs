@@ -127,6 +127,7 @@ pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
                 state,
                 since,
                 reason,
+                still_holds: false,
             };
             stored.states.push((DeviceNo(no), remembered));
         }

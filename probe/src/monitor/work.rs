@@ -211,6 +211,17 @@ impl Working {
             jobs: JoinSet::new(),
         };
         working.own = (working.own_addresses)().into_iter().collect();
+        // Before anybody asks: a snapshot must not be empty only because the probe has just begun.
+        let still_holds = working.off_since.is_some_and(|(from, same_boot)| {
+            same_boot && (0..RESTART_MS).contains(&now.since(from))
+        });
+        for remembered in working.remembered.values_mut() {
+            remembered.still_holds = still_holds;
+        }
+        let known: Vec<_> = working.inventory.iter().map(|device| device.no).collect();
+        for no in known {
+            working.watch(no, false);
+        }
         (monitor, working)
     }
 
@@ -465,6 +476,7 @@ impl Working {
             self.under_way.remove(&(slot_s, key));
             self.schedule.finished(key);
             self.missed(key, slot_s, 1, GapReason::NotPermitted);
+            self.not_asked(key.device);
             return;
         };
         let job = PollJob {
@@ -492,6 +504,20 @@ impl Working {
                     wall: clock.now(),
                     boot_ms: clock.boot_ms(),
                 },
+            }
+        });
+    }
+
+    /// A device that may not be asked any more must not look well for ever.
+    fn not_asked(&mut self, device: DeviceNo) {
+        let at = self.now();
+        let why = "its credential is not in the site's configuration any more".to_owned();
+        self.jobs.spawn(async move {
+            Done::Checked {
+                device,
+                scheduled: false,
+                outcome: Err(PollOutcome::Refused(why)),
+                at,
             }
         });
     }
@@ -741,7 +767,7 @@ impl Working {
         });
         self.totals.polls_overran_total += u64::from(answer.overran);
         if self.inventory.poll_cost(no, answer.cost) {
-            self.store_devices(&[no], Vec::new()).await;
+            self.store_devices(&[no], Vec::new(), Vec::new()).await;
         }
         self.tell(out).await;
     }
@@ -782,7 +808,7 @@ impl Working {
             .inventory
             .renumbered(no, matched, changed, self.clock.now())
         {
-            self.store_devices(&[no], Vec::new()).await;
+            self.store_devices(&[no], Vec::new(), Vec::new()).await;
         }
     }
 
@@ -876,7 +902,7 @@ impl Working {
                     }
                 }
                 self.unwatch(&retired);
-                self.store_devices(&retired, Vec::new()).await;
+                self.store_devices(&retired, Vec::new(), Vec::new()).await;
             }
             Command::Listing(tell) => {
                 let _ = tell.send(self.listing());
@@ -961,7 +987,8 @@ impl Working {
             self.inventory.retire(*no, self.clock.now());
         }
         self.unwatch(&out_of_range);
-        self.store_devices(&out_of_range, Vec::new()).await;
+        self.store_devices(&out_of_range, Vec::new(), Vec::new())
+            .await;
         let all: Vec<_> = self.inventory.iter().map(|device| device.no).collect();
         for no in all {
             self.watch(no, false);
@@ -996,6 +1023,7 @@ impl Working {
 
     /// Takes what was met at an address: stored, told, scheduled.
     async fn observe(&mut self, found: Found) -> DeviceNo {
+        let by_snmp = found.snmp.is_some();
         let detector = self.detector.clone();
         let seen = self.inventory.observe(found, |no| {
             lock(&detector)
@@ -1006,11 +1034,31 @@ impl Working {
             self.states().forget_interface(seen.device, *instance);
         }
         self.unwatch(&seen.retired);
+        self.watch(seen.device, seen.new || seen.changed.contains(&seen.device));
+        let mut events = seen.events;
+        let mut states = Vec::new();
+        if seen.new {
+            // It has just answered: what was found is up, and is told so in one breath.
+            let by = if by_snmp { By::Snmp } else { By::Ping };
+            let now = self.now();
+            let out = self.states().seen(seen.device, by, Seen::Answer, now);
+            if let (Some(state), Some(event)) =
+                (self.states().remember(seen.device), events.first_mut())
+                && !out.changed.is_empty()
+            {
+                event.state = state.state.code();
+                states.push(StateRow::of(seen.device, &state));
+            }
+            tracing::info!(
+                device.no = seen.device.0,
+                "{}",
+                events.first().map_or("", |event| event.text.as_str())
+            );
+        }
         if seen.new || !seen.changed.is_empty() {
             self.topology_is_old = true;
-            self.store_devices(&seen.changed, seen.events).await;
+            self.store_devices(&seen.changed, events, states).await;
         }
-        self.watch(seen.device, seen.new || seen.changed.contains(&seen.device));
         seen.device
     }
 
@@ -1026,7 +1074,7 @@ impl Working {
         }
         if self.inventory.around(no, around, self.clock.now()) {
             self.topology_is_old = true;
-            self.store_devices(&[no], Vec::new()).await;
+            self.store_devices(&[no], Vec::new(), Vec::new()).await;
         }
     }
 
@@ -1146,7 +1194,12 @@ impl Working {
             .await;
     }
 
-    async fn store_devices(&mut self, devices: &[DeviceNo], events: Vec<EventRecord>) {
+    async fn store_devices(
+        &mut self,
+        devices: &[DeviceNo],
+        events: Vec<EventRecord>,
+        states: Vec<StateRow>,
+    ) {
         if devices.is_empty() && events.is_empty() {
             return;
         }
@@ -1164,6 +1217,7 @@ impl Working {
                 .collect(),
             highest: Some(self.told_highest()),
             events,
+            states,
             ..News::default()
         };
         self.keeper.news(news).await;
@@ -1266,3 +1320,4 @@ pub struct BrokenStore;
 
 /// How long reading a device's names, and then its neighbours, may take.
 const INVENTORY_DEADLINE: Duration = Duration::from_secs(30);
+
