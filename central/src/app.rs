@@ -229,6 +229,7 @@ impl App {
                 enroll: central.enroll.clone(),
                 registry: central.registry.clone(),
                 live: central.live.clone(),
+                outbox: central.outbox.clone(),
                 samples: central.metrics.clone(),
                 pulls: Documents(central.clone()),
                 clock: clock.clone(),

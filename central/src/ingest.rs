@@ -39,12 +39,13 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 pub use events::apply_undecoded;
-pub use pulls::{PullSource, SiteDocuments};
+pub use pulls::PullSource;
 pub use samples::SampleStore;
 
 use crate::control::Registry;
 use crate::enroll::{Enroll, Limiter};
-use crate::live::Live;
+use crate::incident::outbox::Outbox;
+use crate::live::{Effects, Live};
 
 /// Handshakes at one time: at 8 ms of CPU each, more would only make all of them late.
 const HANDSHAKES: usize = 64;
@@ -64,6 +65,8 @@ pub struct Parts<S, P> {
     pub registry: Registry,
     /// What pages are told.
     pub live: Live,
+    /// Woken when a commit has opened or resolved an incident.
+    pub outbox: Outbox,
     /// The samples lane.
     pub samples: S,
     /// The site's document.
@@ -89,6 +92,7 @@ struct Inner<S, P> {
     enroll: Enroll,
     registry: Registry,
     live: Live,
+    outbox: Outbox,
     samples: S,
     pulls: P,
     clock: Clock,
@@ -109,6 +113,7 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
             enroll: parts.enroll,
             registry: parts.registry,
             live: parts.live,
+            outbox: parts.outbox,
             samples: parts.samples,
             pulls: parts.pulls,
             clock: parts.clock,
@@ -145,6 +150,14 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
 impl<S, P> Inner<S, P> {
     fn tick(&self) -> Tick {
         Tick(self.clock.boot_ms())
+    }
+
+    /// Tells people what a commit has changed.
+    fn publish(&self, effects: &Effects) {
+        self.live.publish(effects);
+        if effects.has_incidents() {
+            self.outbox.wake();
+        }
     }
 }
 

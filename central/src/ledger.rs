@@ -491,3 +491,6 @@ fn to_sql(n: u64) -> rusqlite::Result<i64> {
 fn to_seq(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use clap::Parser as _;
 use farwatch_central::app::App;
 use farwatch_central::cli::{self, Cli, Command};
 use farwatch_shared::error::Chain;
+use farwatch_shared::error::Chain;
 use farwatch_shared::lifecycle::Lifecycle;
 use farwatch_shared::telemetry;
 use nix::sys::stat::{Mode, umask};

@@ -150,6 +150,20 @@ impl Metrics {
     /// # Errors
     /// [`MetricsError`] when the directory cannot be used at all.
     pub fn open(data_dir: &Path, settings: Settings, clock: Clock) -> Result<Self, MetricsError> {
+        // Waits for the writer now and then, which a thread of the runtime may not.
+        std::thread::scope(|scope| {
+            scope
+                .spawn(|| Self::open_blocking(data_dir, settings, clock))
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    fn open_blocking(
+        data_dir: &Path,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self, MetricsError> {
         let path = data_dir.join("metrics.db");
         match Self::open_files(data_dir, &path, settings, clock.clone()) {
             Err(error) if error.is_corrupt() => {

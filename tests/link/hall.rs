@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use farwatch_central::control::Registry;
 use farwatch_central::enroll::Enroll;
+use farwatch_central::incident::outbox::Outbox;
 use farwatch_central::ingest::{Ingest, Parts, PullSource, SampleStore};
 use farwatch_central::ledger::{self, Admission, Entry};
 use farwatch_central::live::Live;
@@ -275,6 +276,7 @@ impl Hall {
             enroll: self.enroll.clone(),
             registry: self.registry.clone(),
             live: self.live.clone(),
+            outbox: Outbox::default(),
             samples: self.samples.clone(),
             pulls: Documents,
             clock: self.clock.clone(),

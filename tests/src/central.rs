@@ -11,7 +11,7 @@ use crate::process::{self, Kill, Process, free_udp_and_tcp_port};
 
 /// Long enough for a loaded machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
-const PASSWORD: &str = "correct horse battery staple";
+const PASSWORD: &str = "seven quiet routers at dawn";
 
 /// Central, with a data directory that outlives its process.
 #[derive(Debug)]

@@ -9,6 +9,7 @@
 //
 // Prints a line per check and at last `N passed, N failed`; exit 1 when one failed.
 import { mkdirSync } from 'node:fs';
+import { AxeBuilder } from '@axe-core/playwright';
 import { chromium } from 'playwright-core';
 
 const base = (process.env.FARWATCH_URL ?? 'http://127.0.0.1:8080').replace(/\/$/, '');
@@ -83,6 +84,25 @@ page.on('response', (response) => {
     complaints.push(`${response.status()} from ${new URL(response.url()).pathname}`);
 });
 
+/** Serious findings of axe on the page as it is now. */
+async function accessible() {
+  const { violations } = await new AxeBuilder({ page })
+    .withTags(['wcag2a', 'wcag2aa', 'wcag21aa', 'wcag22aa'])
+    .analyze();
+  const bad = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
+  assert(
+    bad.length === 0,
+    bad
+      .map(
+        ({ id, nodes }) =>
+          `${id}: ${nodes
+            .slice(0, 2)
+            .map((node) => node.html.slice(0, 160))
+            .join(' ')}`,
+      )
+      .join(' | '),
+  );
+}
 const heading = () => page.locator('h1').first();
 const shot = async (name) => {
   if (shots) await page.screenshot({ path: `${shots}/${name}.png` });
@@ -124,7 +144,11 @@ if (setupLink) {
     const other = await browser.newContext({ ignoreHTTPSErrors: true });
     const again = await other.newPage();
     await again.goto(setupLink);
-    await again.getByText('This Central is already set up').waitFor({ timeout: LIMIT });
+    await again.getByLabel('User name').fill('somebody-else');
+    await again.getByLabel('Password', { exact: true }).fill(password);
+    await again.getByLabel('Password again').fill(password);
+    await again.getByRole('button', { name: 'Set password' }).click();
+    await again.getByText('The set-up link is not valid').waitFor({ timeout: LIMIT });
     await other.close();
   });
   await check('signing out and in again works', async () => {
@@ -243,18 +267,13 @@ if (inside) {
       await page.goto(base + path);
       await heading().waitFor({ state: 'attached' });
       await quiet();
-      assert(
-        !(await page.locator('[role="alert"]').count()),
-        await page
-          .locator('[role="alert"]')
-          .first()
-          .innerText()
-          .catch(() => 'an alert'),
-      );
+      const alerts = await page.locator('[role="alert"]').allInnerTexts();
+      assert(alerts.length === 0, alerts.join(' '));
       const wide = await page.evaluate(
         () => document.documentElement.scrollWidth - document.documentElement.clientWidth,
       );
       assert(wide <= 0, `it scrolls sideways by ${wide} px`);
+      await accessible();
       await shot(name);
     });
   }
@@ -265,6 +284,7 @@ if (inside) {
       await page.locator('.vt-row').first().waitFor();
       const n = Number(await page.getByRole('grid', { name: 'Devices' }).getAttribute('aria-rowcount')) - 1;
       assert(n > 0, 'no device');
+      await accessible();
       await shot('devices');
       return `${n} devices`;
     });
@@ -283,6 +303,7 @@ if (inside) {
       await page.getByRole('heading', { name: 'Interfaces' }).waitFor();
       await page.getByRole('heading', { name: 'Events' }).waitFor();
       await quiet();
+      await accessible();
       await shot('device-dark');
     });
     await check('both themes are drawn, and t switches them', async () => {
@@ -324,6 +345,7 @@ if (inside) {
         await echo.click();
         await page.getByText('there and back').waitFor();
       }
+      await accessible();
       await shot('probe');
     });
   }
@@ -332,6 +354,7 @@ if (inside) {
     await page.goto(base);
     await page.locator('.live[data-live="live"]').waitFor({ timeout: 15_000 });
     await quiet();
+    await accessible();
     await shot('overview-dark');
   });
   await check('on a phone nothing scrolls sideways', async () => {

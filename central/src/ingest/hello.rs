@@ -69,7 +69,7 @@ pub(super) async fn hello<S: SampleStore, P: PullSource>(
         effects.push(Change::Probe {
             probe: scope.probe(),
         });
-        inner.live.publish(&effects);
+        inner.publish(&effects);
     }
     Ok(Welcome { accept, known })
 }

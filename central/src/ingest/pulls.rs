@@ -4,8 +4,6 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use farwatch_shared::clock::Clock;
-use farwatch_shared::error::Chain;
 use farwatch_shared::link::{FrameSender, ProbeIdentity, ReadError};
 use farwatch_shared::wire;
 use farwatch_shared::wire::codec::{Message, PULL_LIMIT};
@@ -19,9 +17,6 @@ use rusqlite::{Connection, params};
 
 use super::{Inner, SampleStore};
 use crate::scope::ProbeScope;
-use crate::store::Store;
-use crate::store::site_config::document_for_probe;
-use crate::vault::Vault;
 
 /// One answer of an inventory; the probe asks again for the rest.
 const INVENTORY_BYTES: usize = PULL_LIMIT / 2;
@@ -33,31 +28,6 @@ pub trait PullSource: Clone + Send + Sync + 'static {
         &self,
         scope: &ProbeScope,
     ) -> impl Future<Output = Result<SiteDocument, String>> + Send;
-}
-
-/// The site's document out of central.db, its secrets opened for the session that asks.
-#[derive(Clone, Debug)]
-pub struct SiteDocuments {
-    /// Where it is kept.
-    pub store: Store,
-    /// What opens the secrets.
-    pub vault: Vault,
-    /// Time.
-    pub clock: Clock,
-}
-
-impl PullSource for SiteDocuments {
-    async fn site_document(&self, scope: &ProbeScope) -> Result<SiteDocument, String> {
-        let (scope, vault, now) = (*scope, self.vault.clone(), self.clock.now());
-        let read = self
-            .store
-            .read(move |c| document_for_probe(c, &scope, &vault, now))
-            .await;
-        read.map_err(|error| {
-            tracing::error!(error = %Chain(&error), "the document of a site could not be read");
-            "Central could not read the site's configuration".to_owned()
-        })
-    }
 }
 
 /// Answers one pull.

@@ -415,7 +415,7 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
             self.ack(decided, send);
         }
         for effects in &done.effects {
-            self.inner.live.publish(effects);
+            self.inner.publish(effects);
         }
         Ok(())
     }
@@ -545,7 +545,7 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
         self.receiver().confirmed();
         self.place.confirmed();
         self.open.send_replace(true);
-        self.inner.live.publish(&effects);
+        self.inner.publish(&effects);
         Ok(())
     }
 
@@ -584,7 +584,7 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
         effects.push(crate::live::Change::Probe {
             probe: self.scope.probe(),
         });
-        self.inner.live.publish(&effects);
+        self.inner.publish(&effects);
     }
 
     /// What a restart of Central still shows of the probe. A later session's row is left alone.

@@ -1,11 +1,11 @@
 //! Batches and layouts into the store: admitted, kept raw, and readable when the call returns.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
-use farwatch_shared::model::{Epoch, GapReason, Lane, Layout, LayoutNo, SampleBatch};
+use farwatch_shared::model::{Epoch, GapReason, Lane, Layout, LayoutNo, ProbeGap, SampleBatch};
 use farwatch_shared::session::SeqSet;
 use farwatch_shared::wire;
 use farwatch_shared::wire::columns;
@@ -18,7 +18,7 @@ use super::gaps::{self, Gap};
 use super::query::CommitOutcome;
 use super::schema::hour_of;
 use super::state::{EpochLayouts, Key, ProbeState, State, place};
-use super::{ClockCorrection, Inner, MetricsError};
+use super::{ClockCorrection, Inner, MetricsError, load};
 use crate::ledger::{self, Admission, Entry};
 
 /// States of a raw row.
@@ -42,25 +42,27 @@ pub(super) fn read(kind: u16, version: u16, body: &[u8], layouts: &Arc<EpochLayo
     if kind != SAMPLES || version != columns::VERSION {
         return Content::Bad;
     }
-    let named = match columns::layouts_named(body) {
-        Ok(named) => named,
-        Err(error) => {
-            tracing::warn!(error = %farwatch_shared::error::Chain(&error), "a samples batch cannot be read");
-            return Content::Bad;
-        }
-    };
-    let missing: Vec<LayoutNo> = named
-        .into_iter()
-        .filter(|no| layouts.known(*no).is_none())
-        .collect();
-    if !missing.is_empty() {
-        return Content::Waits(missing);
-    }
+    let known = |no: &LayoutNo| layouts.known(*no).is_some();
     match columns::decode(body, &**layouts) {
-        Ok(batch) => Content::Samples(batch, layouts.clone()),
+        Ok(batch) => {
+            let named = batch.anchors.iter().map(|anchor| anchor.layout);
+            let named = named.chain(batch.gaps.iter().map(|gap| gap.layout));
+            let missing: BTreeSet<LayoutNo> = named.filter(|no| !known(no)).collect();
+            if missing.is_empty() {
+                Content::Samples(batch, layouts.clone())
+            } else {
+                Content::Waits(missing.into_iter().collect())
+            }
+        }
         Err(error) => {
-            tracing::warn!(error = %farwatch_shared::error::Chain(&error), "a samples batch cannot be read");
-            Content::Bad
+            let mut missing = columns::layouts_named(body).unwrap_or_default();
+            missing.retain(|no| !known(no));
+            if missing.is_empty() {
+                tracing::warn!(error = %farwatch_shared::error::Chain(&error), "a samples batch cannot be read");
+                Content::Bad
+            } else {
+                Content::Waits(missing)
+            }
         }
     }
 }
@@ -82,17 +84,19 @@ fn layout_gaps(batch: &SampleBatch, layouts: &EpochLayouts, correction_ms: i64) 
         .collect()
 }
 
-fn probe_gaps(body: &[u8], correction_ms: i64) -> Vec<Gap> {
-    columns::outline(body).map_or_else(
-        |_| Vec::new(),
-        |outline| {
-            outline
-                .probe_gaps
-                .iter()
-                .map(|gap| Gap::of_probe(gap, correction_ms))
-                .collect()
-        },
-    )
+/// Gaps of the whole probe, which no layout is needed for.
+fn probe_gaps(body: &[u8], content: &Content, correction_ms: i64) -> Vec<Gap> {
+    let of = |gaps: &[ProbeGap]| {
+        gaps.iter()
+            .map(|gap| Gap::of_probe(gap, correction_ms))
+            .collect()
+    };
+    match content {
+        Content::Samples(batch, _) => of(&batch.probe_gaps),
+        Content::Waits(_) | Content::Bad => {
+            columns::outline(body).map_or_else(|_| Vec::new(), |outline| of(&outline.probe_gaps))
+        }
+    }
 }
 
 impl Inner {
@@ -117,7 +121,7 @@ impl Inner {
                 &batch.body,
                 &layouts[&batch.epoch],
             );
-            let mut gaps = probe_gaps(&batch.body, offset);
+            let mut gaps = probe_gaps(&batch.body, &content, offset);
             match &content {
                 Content::Samples(samples, layouts) => {
                     gaps.extend(layout_gaps(samples, layouts, offset));
@@ -141,7 +145,7 @@ impl Inner {
         let (prepared, mut outcome) = self
             .writer
             .write_blocking(move |c| keep(c, probe, correction, prepared, &epochs, now))?;
-        self.remember(probe, offset, prepared, &mut outcome)?;
+        self.remember(probe, offset, prepared, &mut outcome);
         Ok(outcome)
     }
 
@@ -152,7 +156,7 @@ impl Inner {
         correction_ms: i64,
         prepared: Vec<Prepared>,
         outcome: &mut CommitOutcome,
-    ) -> Result<(), MetricsError> {
+    ) {
         let now = self.clock.now();
         let mut late = Vec::new();
         let mut fresh = Vec::new();
@@ -164,7 +168,7 @@ impl Inner {
                 Content::Bad => late.push((key, None)),
             }
         }
-        self.add(probe, correction_ms, fresh, now, Some(outcome))?;
+        self.add(probe, correction_ms, fresh, now, Some(outcome));
         let mut arrived = false;
         let mut state = self.state_mut();
         let of = state.probes.entry(probe).or_default();
@@ -186,7 +190,10 @@ impl Inner {
         drop(state);
         if arrived {
             for epoch in outcome.committed.iter().map(|lane| lane.epoch) {
-                self.read_waiting(probe, epoch)?;
+                // What was committed stays committed; it is read with the next layouts, or at the next start.
+                if let Err(error) = self.read_waiting(probe, epoch) {
+                    tracing::error!(probe.id = %probe, error = %farwatch_shared::error::Chain(&error), "committed batches could not be read");
+                }
             }
         }
         outcome.want_layouts = self
@@ -194,7 +201,6 @@ impl Inner {
             .probes
             .get(&probe)
             .map_or_else(Vec::new, ProbeState::want_layouts);
-        Ok(())
     }
 
     /// Adds committed, readable batches to what is in memory.
@@ -204,23 +210,23 @@ impl Inner {
         correction_ms: i64,
         batches: Vec<(Key, SampleBatch, Arc<EpochLayouts>)>,
         now: Timestamp,
-        mut outcome: Option<&mut CommitOutcome>,
-    ) -> Result<(), MetricsError> {
+        outcome: Option<&mut CommitOutcome>,
+    ) {
         let mut accounted = Vec::with_capacity(batches.len());
-        let mut hours = BTreeMap::new();
+        let mut hours = BTreeSet::new();
         for (_, batch, layouts) in &batches {
             for scrape in &batch.scrapes {
                 if layouts.known(scrape.layout).is_some() {
                     let slot_ms = scrape.slot_s.saturating_mul(1_000);
-                    hours.insert(hour_of(slot_ms.saturating_add(correction_ms)), ());
+                    hours.insert(hour_of(slot_ms.saturating_add(correction_ms)));
                 }
             }
             for anchor in &batch.anchors {
                 let slot_ms = anchor.slot_s.saturating_mul(1_000);
-                hours.insert(hour_of(slot_ms.saturating_add(correction_ms)), ());
+                hours.insert(hour_of(slot_ms.saturating_add(correction_ms)));
             }
         }
-        let sealed = self.sealed_sets(probe, hours.into_keys().collect())?;
+        let sealed = self.sealed_sets(probe, hours.into_iter().collect());
         let samples: usize = batches.iter().map(|(_, batch, _)| batch.samples()).sum();
         {
             let mut state = self.state_mut();
@@ -240,7 +246,7 @@ impl Inner {
                 of.add(*key, placed, sealed_of, now);
             }
         }
-        if let Some(outcome) = outcome.as_mut() {
+        if let Some(outcome) = outcome {
             outcome.samples += samples as u64;
             for one in accounted.iter().flat_map(|(_, placed)| placed) {
                 if !outcome.devices.contains(&one.device) {
@@ -250,15 +256,10 @@ impl Inner {
                 outcome.newest = outcome.newest.max(Some(at));
             }
         }
-        Ok(())
     }
 
     /// What day files hold of hours that are not in memory.
-    fn sealed_sets(
-        &self,
-        probe: ProbeId,
-        hours: Vec<i64>,
-    ) -> Result<HashMap<i64, Arc<BatchSet>>, MetricsError> {
+    fn sealed_sets(&self, probe: ProbeId, hours: Vec<i64>) -> HashMap<i64, Arc<BatchSet>> {
         let absent: Vec<i64> = {
             let state = self.state();
             let of = state.probes.get(&probe);
@@ -269,9 +270,14 @@ impl Inner {
         };
         let mut sets = HashMap::new();
         for hour in absent {
-            sets.insert(hour, Arc::new(self.days.sealed(probe, hour)?));
+            // Not to know it costs only memory: whoever reads, and whoever seals, asks the file again.
+            let set = self.days.sealed(probe, hour).unwrap_or_else(|error| {
+                tracing::warn!(error = %farwatch_shared::error::Chain(&error), "a day of samples could not be asked what it holds");
+                BatchSet::default()
+            });
+            sets.insert(hour, Arc::new(set));
         }
-        Ok(sets)
+        sets
     }
 
     /// The layouts of an epoch, from memory or from the file.
@@ -288,11 +294,19 @@ impl Inner {
         if let Some(known) = known {
             return Ok(known);
         }
-        let stored = self.with_reader(|c| stored_layouts(c, probe, epoch))?;
+        let (stored, lane) = self.with_reader(|c| {
+            Ok((
+                stored_layouts(c, probe, epoch)?,
+                load::stored_lane(c, probe, epoch)?,
+            ))
+        })?;
         let mut state = self.state_mut();
         // Layouts that came meanwhile are in memory already, and stay.
         let layouts = know(&mut state, stored);
         let of = state.probes.entry(probe).or_default();
+        of.lanes
+            .entry(epoch)
+            .or_insert_with(|| lane.into_lane(probe, &layouts));
         Ok(of
             .epochs
             .entry(epoch)
@@ -412,13 +426,11 @@ impl Inner {
             return Ok(());
         }
         match content {
-            Content::Samples(batch, layouts) => self.add(
-                probe,
-                correction_ms,
-                vec![(key, batch, layouts)],
-                self.clock.now(),
-                None,
-            ),
+            Content::Samples(batch, layouts) => {
+                let batch = vec![(key, batch, layouts)];
+                self.add(probe, correction_ms, batch, self.clock.now(), None);
+                Ok(())
+            }
             _ => {
                 let mut state = self.state_mut();
                 let of = state.probes.entry(probe).or_default();
@@ -426,6 +438,27 @@ impl Inner {
                 Ok(())
             }
         }
+    }
+
+    /// A raw batch is not what was received: nothing of it is shown, its time is a gap.
+    pub(super) fn set_aside(&self, probe: ProbeId, raw: &Raw) -> Result<(), MetricsError> {
+        tracing::error!(probe.id = %probe, batch.seq = raw.key.1, "a raw batch is damaged and is set aside");
+        let key = raw.key;
+        let before = raw.state;
+        let gap = Gap::of_time(
+            raw.from.plus_ms(raw.correction_ms),
+            raw.to.plus_ms(raw.correction_ms.saturating_add(1)),
+            GapReason::Quarantined,
+            Some(key),
+        );
+        self.writer
+            .write_blocking(move |c| change_state(c, probe, key, (before, SET_ASIDE), 0, &[gap]))?;
+        let mut state = self.state_mut();
+        let of = state.probes.entry(probe).or_default();
+        let lane = of.lanes.entry(key.0).or_default();
+        lane.ahead.remove(key.1, key.1);
+        lane.gone.insert(key.1, key.1);
+        Ok(())
     }
 
     /// Marks what the probe dropped as done.
@@ -445,7 +478,8 @@ impl Inner {
             if !missing.without(&here).is_empty() {
                 let reason = GapReason::from_code(told.reason).unwrap_or(GapReason::SpoolOverflow);
                 let (from, to) = (told.from.plus_ms(offset), told.to.plus_ms(offset + 1));
-                gaps::insert(c, probe, &Gap::of_time(from, to, reason, None))?;
+                let range = Some((told.epoch, told.from_seq.max(1)));
+                gaps::insert(c, probe, &Gap::of_time(from, to, reason, range))?;
             }
             let committed = ledger::committed_lane(c, probe, told.epoch, Lane::Samples)?;
             Ok((missing, committed))
@@ -551,6 +585,7 @@ fn keep(
             state,
             batch.body
         ])?;
+        gaps::came_after_all(c, probe, batch.epoch, batch.seq)?;
         for gap in &one.gaps {
             gaps::insert(c, probe, gap)?;
         }
@@ -579,7 +614,9 @@ fn change_state(
     if changed == 0 {
         return Ok(false);
     }
-    if before == SET_ASIDE {
+    if before == READABLE {
+        ledger::decoded(c, probe, key.0, Lane::Samples, 1, 0, true)?;
+    } else if before == SET_ASIDE {
         gaps::take_back(c, probe, key.0, key.1)?;
         // It was counted as set aside, not as undecoded.
         ledger::decoded(c, probe, key.0, Lane::Samples, 0, samples, false)?;

@@ -135,12 +135,17 @@ fn one(shape: Shape, devices: u32, hours: u32) {
     }
     clock.advance(Duration::from_secs(600));
     inner.seal_pass(Pass::Due).unwrap();
-    let bytes: u64 = std::fs::read_dir(dir.path().join("days"))
-        .unwrap()
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".db"))
-        .map(|entry| entry.metadata().unwrap().len())
-        .sum();
+    let size = |is: fn(&str) -> bool| -> u64 {
+        std::fs::read_dir(dir.path().join("days"))
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| is(&entry.file_name().to_string_lossy()))
+            .map(|entry| entry.metadata().unwrap().len())
+            .sum()
+    };
+    let five_minutes = size(|name| name.ends_with(".5min.db"));
+    let rolled_hours = size(|name| name.ends_with(".1h.db"));
+    let bytes = size(|name| name.ends_with(".db")) - five_minutes - rolled_hours;
     let chunks: u64 = inner
         .days
         .within(i64::MIN, i64::MAX)
@@ -164,9 +169,11 @@ fn one(shape: Shape, devices: u32, hours: u32) {
     println!("{shape:?}, {devices} devices, {hours} h: {count} samples");
     println!("  wire         {:.3} bytes a sample", per(wire as f64));
     println!(
-        "  at rest      {:.3} bytes a sample in chunks, {:.3} in files",
+        "  at rest      {:.3} bytes a sample in chunks, {:.3} in files; roll-ups {:.3} (5 min), {:.3} (1 h)",
         per(chunks as f64),
-        per(bytes as f64)
+        per(bytes as f64),
+        per(five_minutes as f64),
+        per(rolled_hours as f64)
     );
     println!(
         "  committed    {:.2} M samples per CPU second with sealing ({:.0} ns to commit, {:.0} ns to seal each; {wall:.1} s wall)",

@@ -2,9 +2,9 @@
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
-use farwatch_shared::model::{DeviceNo, Epoch, GapReason, GapRun, InstanceNo, ProbeGap};
+use farwatch_shared::model::{DeviceNo, Epoch, GapReason, GapRun, InstanceNo, Lane, ProbeGap};
 use farwatch_shared::wire;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::query::GapSpan;
 use super::shape::Known;
@@ -20,7 +20,7 @@ pub(super) struct Gap {
     pub(super) reason: u8,
     /// (metric, instance) of the missing columns; `None` is all of the group.
     pub(super) columns: Option<Vec<(String, u32)>>,
-    /// The batch that Central set aside.
+    /// The batch that Central set aside, or the first of those that the probe dropped: the gap goes when they are read.
     pub(super) batch: Option<(Epoch, u64)>,
 }
 
@@ -138,6 +138,31 @@ pub(super) fn take_back(
     c.prepare_cached("DELETE FROM gaps WHERE probe_id = ?1 AND epoch = ?2 AND seq = ?3")?
         .execute(params![probe, epoch, i64::try_from(seq).unwrap_or(0)])?;
     Ok(())
+}
+
+/// A batch was admitted: if it was the last missing one of a dropped range, that is no gap any more.
+pub(super) fn came_after_all(
+    c: &Connection,
+    probe: ProbeId,
+    epoch: Epoch,
+    seq: u64,
+) -> rusqlite::Result<()> {
+    let range: Option<(i64, i64, i64)> = c
+        .prepare_cached(
+            "SELECT from_seq, to_seq, missing FROM lane_dropped WHERE probe_id = ?1 AND epoch = ?2 AND lane = ?3
+                 AND from_seq <= ?4 ORDER BY from_seq DESC LIMIT 1",
+        )?
+        .query_row(
+            params![probe, epoch, Lane::Samples.code(), seq.cast_signed()],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+        )
+        .optional()?;
+    match range {
+        Some((from, to, missing)) if to >= seq.cast_signed() && missing <= 0 => {
+            take_back(c, probe, epoch, from.cast_unsigned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gaps of a device (and of its whole probe) that overlap `[from, to)`.

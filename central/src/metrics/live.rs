@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use farwatch_shared::clock::Timestamp;
-use farwatch_shared::model::{InstanceNo, MetricKind};
+use farwatch_shared::model::{Epoch, InstanceNo, MetricKind};
 
 use super::query::{LastValue, Source, TopItem};
 use super::row::Row;
 use super::shape::{Shape, scaled, unit_shown};
-use super::state::State;
+use super::state::{Key, State};
 
 /// One series' newest value: 16 bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,13 +24,19 @@ pub(super) struct Cell {
 #[derive(Debug)]
 pub(super) struct Newest {
     pub(super) shape: Arc<Shape>,
+    /// The batch of the newest row.
+    key: Key,
     cells: Vec<Cell>,
 }
 
 impl Newest {
     fn new(shape: Arc<Shape>) -> Self {
         let cells = vec![Cell::default(); shape.columns()];
-        Self { shape, cells }
+        Self {
+            shape,
+            key: (Epoch(0), 0),
+            cells,
+        }
     }
 
     /// Takes over what the series were before their layout changed.
@@ -52,11 +58,15 @@ impl Newest {
         }
     }
 
-    fn take(&mut self, row: &Row) {
+    /// A row of an earlier batch is history where it says less than what is here. A later batch is newer whatever its
+    /// clock says; a later time is newer whatever its batch is called (the probe's store may have been lost).
+    fn take(&mut self, key: Key, row: &Row) {
+        let later = key >= self.key;
+        self.key = self.key.max(key);
         let at_s = u32::try_from(row.at_ms().div_euclid(1_000)).unwrap_or(0);
         for (column, value) in row.values.iter().enumerate() {
             if let Some(value) = *value
-                && at_s >= self.cells[column].at_s
+                && (later || at_s >= self.cells[column].at_s)
             {
                 let span_ms = if row.spans.is_empty() {
                     row.span_ms
@@ -101,7 +111,7 @@ impl Newest {
 }
 
 /// A row becomes the newest of its device's group, unless it is history.
-pub(super) fn take(groups: &mut Vec<Newest>, shape: &Arc<Shape>, row: &Row) {
+pub(super) fn take(groups: &mut Vec<Newest>, key: Key, shape: &Arc<Shape>, row: &Row) {
     let group = shape.form.group;
     let at = groups
         .iter()
@@ -113,21 +123,21 @@ pub(super) fn take(groups: &mut Vec<Newest>, shape: &Arc<Shape>, row: &Row) {
         }
         Some(at) if groups[at].shape.hash == shape.hash => at,
         Some(at) => {
-            let newer = groups[at]
-                .cells
-                .iter()
-                .all(|cell| i64::from(cell.at_s) <= row.at_ms().div_euclid(1_000));
-            if !newer {
+            let at_s = row.at_ms().div_euclid(1_000);
+            let newer = key >= groups[at].key;
+            let after = |cell: &Cell| i64::from(cell.at_s) <= at_s;
+            if !newer && !groups[at].cells.iter().all(after) {
                 // History of an older layout: it may still hold the newest of a series, but not the list of series.
                 return;
             }
             let mut next = Newest::new(shape.clone());
             next.succeed(&groups[at]);
+            next.key = groups[at].key;
             groups[at] = next;
             at
         }
     };
-    groups[newest].take(row);
+    groups[newest].take(key, row);
 }
 
 /// The `n` greatest newest values of a metric, greatest first.
@@ -158,6 +168,9 @@ pub(super) fn top(
                     let Some(score) = score(source, shape.instance(column), value) else {
                         continue;
                     };
+                    if score.is_nan() {
+                        continue;
+                    }
                     if best.len() >= n && best.last().is_none_or(|last| last.score >= score) {
                         continue;
                     }
@@ -193,12 +206,20 @@ mod tests {
         }
     }
 
+    const LIVE: Key = (Epoch(5), 9);
+    const BACKLOG: Key = (Epoch(5), 3);
+
     #[test]
     fn history_does_not_overwrite_what_is_newer() {
         let shape = testing::shape(3);
         let mut groups = Vec::new();
-        take(&mut groups, &shape, &row(1_700_000_060, [600, 5, 6_000]));
-        take(&mut groups, &shape, &row(1_700_000_000, [1, 1, 1]));
+        take(
+            &mut groups,
+            LIVE,
+            &shape,
+            &row(1_700_000_060, [600, 5, 6_000]),
+        );
+        take(&mut groups, BACKLOG, &shape, &row(1_700_000_000, [1, 1, 1]));
         let last = groups[0].last(0).unwrap();
         assert_eq!((last.value, last.unit.as_str()), (10.0, "octets/s"));
         assert_eq!(last.at, Timestamp::from_secs(1_700_000_060));
@@ -206,13 +227,32 @@ mod tests {
     }
 
     #[test]
-    fn a_new_layout_keeps_the_values_of_series_that_stay() {
+    fn a_clock_that_was_set_back_does_not_freeze_what_is_shown() {
+        let shape = testing::shape(3);
         let mut groups = Vec::new();
         take(
             &mut groups,
-            &testing::shape(3),
-            &row(1_700_000_000, [60, 7, 120]),
+            BACKLOG,
+            &shape,
+            &row(1_900_000_000, [600, 5, 6_000]),
         );
+        take(&mut groups, LIVE, &shape, &row(1_700_000_000, [60, 1, 1]));
+        assert_eq!(groups[0].last(1).unwrap().value, 1.0);
+        // A probe whose store was lost counts its starts anew.
+        take(
+            &mut groups,
+            (Epoch(1), 1),
+            &shape,
+            &row(1_700_000_060, [60, 2, 1]),
+        );
+        assert_eq!(groups[0].last(1).unwrap().value, 2.0);
+    }
+
+    #[test]
+    fn a_new_layout_keeps_the_values_of_series_that_stay() {
+        let mut groups = Vec::new();
+        let first = row(1_700_000_000, [60, 7, 120]);
+        take(&mut groups, BACKLOG, &testing::shape(3), &first);
         let wider = testing::shape(4);
         let sparse = Row {
             slot_s: 1_700_000_060,
@@ -220,7 +260,7 @@ mod tests {
             values: vec![None, Some(8), None, None],
             ..Row::default()
         };
-        take(&mut groups, &wider, &sparse);
+        take(&mut groups, LIVE, &wider, &sparse);
         assert_eq!(groups[0].last(0).unwrap().value, 1.0);
         assert_eq!(groups[0].last(1).unwrap().value, 8.0);
         assert!(groups[0].last(3).is_none());

@@ -7,7 +7,8 @@ use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::{DeviceNo, Epoch, Lane as LaneCode, SampleBatch};
 use farwatch_shared::session::SeqSet;
-use rusqlite::{Connection, params};
+use farwatch_shared::wire::message::session::LaneCommitted;
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::commit::{Content, READABLE, Raw, SET_ASIDE, WAITING, read};
 use super::proof::Lane;
@@ -38,39 +39,15 @@ impl Inner {
     }
 
     fn load_probe(&self, probe: ProbeId) -> Result<(), MetricsError> {
-        let (counts, proofs, epochs) = self.with_reader(|c| {
-            Ok((
-                stored_counts(c, probe)?,
-                stored_proofs(c, probe)?,
-                raw_epochs(c, probe)?,
-            ))
-        })?;
-        let with_proofs: BTreeMap<Epoch, (u64, Vec<u8>)> = proofs
-            .into_iter()
-            .map(|(epoch, seq, body)| (epoch, (seq, body)))
-            .collect();
-        // Epochs without raw batches have nothing to account for until one comes; then their proof is read again.
-        for &epoch in &epochs {
-            let layouts = self.layouts(probe, epoch)?;
-            let lane = match with_proofs.get(&epoch) {
-                None => Lane::default(),
-                Some((seq, body)) => Lane::from_bytes(*seq, body, |no| layouts.known(no))
-                    .unwrap_or_else(|error| {
-                        tracing::warn!(probe.id = %probe, error = %farwatch_shared::error::Chain(&error), "a proof begins anew");
-                        Lane::at(*seq)
-                    }),
-            };
-            let mut state = self.state_mut();
-            let of = state.probes.entry(probe).or_default();
-            of.lanes.insert(epoch, lane);
-        }
+        let (counts, epochs) =
+            self.with_reader(|c| Ok((stored_counts(c, probe)?, raw_epochs(c, probe)?)))?;
         self.state_mut()
             .probes
             .entry(probe)
             .or_default()
             .tally
             .devices = counts;
-        for &epoch in &epochs {
+        for epoch in epochs {
             self.load_epoch(probe, epoch)?;
         }
         Ok(())
@@ -78,7 +55,6 @@ impl Inner {
 
     fn load_epoch(&self, probe: ProbeId, epoch: Epoch) -> Result<(), MetricsError> {
         let layouts = self.layouts(probe, epoch)?;
-        let mut here = SeqSet::new();
         let mut after = -1;
         loop {
             let rows = self.with_reader(|c| raw_after(c, probe, epoch, after))?;
@@ -90,10 +66,11 @@ impl Inner {
                 BTreeMap::new();
             for raw in rows {
                 if !raw.is_sound() {
-                    tracing::error!(probe.id = %probe, batch.seq = raw.key.1, "a raw batch is damaged");
+                    if raw.state != SET_ASIDE {
+                        self.set_aside(probe, &raw)?;
+                    }
                     continue;
                 }
-                here.insert(raw.key.1, raw.key.1);
                 match read(raw.kind, raw.version, &raw.body, &layouts) {
                     Content::Samples(batch, layouts) if raw.state == READABLE => {
                         if raw.sealed {
@@ -112,20 +89,18 @@ impl Inner {
                         let of = state.probes.entry(probe).or_default();
                         of.waiting.insert(raw.key, missing);
                     }
-                    Content::Bad => {
-                        if raw.state == WAITING {
-                            self.read_again(probe, raw.key, &layouts)?;
-                        }
-                        here.remove(raw.key.1, raw.key.1);
+                    Content::Bad if raw.state == WAITING => {
+                        self.read_again(probe, raw.key, &layouts)?;
                     }
+                    Content::Bad if raw.state == READABLE => self.set_aside(probe, &raw)?,
+                    Content::Bad => {}
                 }
-                debug_assert!(raw.state <= SET_ASIDE);
             }
             for (correction_ms, batches) in groups {
-                self.add(probe, correction_ms, batches, self.clock.now(), None)?;
+                self.add(probe, correction_ms, batches, self.clock.now(), None);
             }
         }
-        self.mark_gone(probe, epoch, &here)
+        Ok(())
     }
 
     fn account_only(&self, probe: ProbeId, key: Key, batch: &SampleBatch, layouts: &EpochLayouts) {
@@ -133,24 +108,6 @@ impl Inner {
         let mut state = self.state_mut();
         let of = state.probes.entry(probe).or_default();
         of.account(key, batch, layouts, now);
-    }
-
-    /// Seqs that are done and of which there is no batch: dropped, or set aside.
-    fn mark_gone(&self, probe: ProbeId, epoch: Epoch, here: &SeqSet) -> Result<(), MetricsError> {
-        let done =
-            self.with_reader(|c| ledger::committed_lane(c, probe, epoch, LaneCode::Samples))?;
-        let mut state = self.state_mut();
-        let of = state.probes.entry(probe).or_default();
-        let lane = of.lanes.entry(epoch).or_default();
-        let mut gone = SeqSet::of(1, done.watermark);
-        for (from, to) in done.ranges {
-            gone.insert(from, to);
-        }
-        gone.subtract(here);
-        gone.remove(0, lane.cursor);
-        lane.gone.extend(&gone);
-        lane.skip_gone();
-        Ok(())
     }
 
     /// The newest values of a sealed hour, so that a series without open data still has one.
@@ -179,7 +136,12 @@ impl Inner {
             for row in &block.rows {
                 let at = Timestamp(row.slot_ms());
                 of.newest_at = of.newest_at.max(Some(at));
-                live::take(of.newest.entry(device).or_default(), &shape, row);
+                live::take(
+                    of.newest.entry(device).or_default(),
+                    (Epoch(0), 0),
+                    &shape,
+                    row,
+                );
             }
         }
         Ok(())
@@ -216,16 +178,66 @@ fn stored_counts(
     .collect()
 }
 
-fn stored_proofs(c: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<(Epoch, u64, Vec<u8>)>> {
-    c.prepare_cached("SELECT epoch, seq, body FROM proofs WHERE probe_id = ?1")?
-        .query_map([probe], |row| {
-            Ok((
-                row.get(0)?,
-                row.get::<_, i64>(1)?.cast_unsigned(),
-                row.get(2)?,
-            ))
+/// A lane as the file knows it.
+pub(super) struct StoredLane {
+    proof: Option<(u64, Vec<u8>)>,
+    done: LaneCommitted,
+    /// (seq, state) of every raw batch.
+    raw: Vec<(u64, u8)>,
+}
+
+pub(super) fn stored_lane(
+    c: &Connection,
+    probe: ProbeId,
+    epoch: Epoch,
+) -> rusqlite::Result<StoredLane> {
+    let proof = c
+        .prepare_cached("SELECT seq, body FROM proofs WHERE probe_id = ?1 AND epoch = ?2")?
+        .query_row(params![probe, epoch], |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
+        })
+        .optional()?;
+    let raw = c
+        .prepare_cached("SELECT seq, state FROM raw WHERE probe_id = ?1 AND epoch = ?2")?
+        .query_map(params![probe, epoch], |row| {
+            Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get(1)?))
         })?
-        .collect()
+        .collect::<Result<_, _>>()?;
+    Ok(StoredLane {
+        proof,
+        done: ledger::committed_lane(c, probe, epoch, LaneCode::Samples)?,
+        raw,
+    })
+}
+
+impl StoredLane {
+    /// Readable batches are ahead; what is done without one is gone; what waits for a layout is neither.
+    pub(super) fn into_lane(self, probe: ProbeId, layouts: &EpochLayouts) -> Lane {
+        let mut lane = match self.proof {
+            None => Lane::default(),
+            Some((cursor, body)) => Lane::from_bytes(cursor, &body, |no| layouts.known(no))
+                .unwrap_or_else(|error| {
+                    tracing::warn!(probe.id = %probe, error = %farwatch_shared::error::Chain(&error), "a proof begins anew");
+                    Lane::at(cursor)
+                }),
+        };
+        let mut gone = SeqSet::of(1, self.done.watermark);
+        for (from, to) in self.done.ranges {
+            gone.insert(from, to);
+        }
+        for (seq, state) in self.raw {
+            if state == READABLE {
+                lane.ahead.insert(seq, seq);
+            }
+            if state != SET_ASIDE {
+                gone.remove(seq, seq);
+            }
+        }
+        lane.ahead.remove(0, lane.cursor);
+        gone.remove(0, lane.cursor);
+        lane.gone = gone;
+        lane
+    }
 }
 
 /// Epochs with raw batches, and the newest epoch, which will go on.

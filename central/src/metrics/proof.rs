@@ -15,6 +15,9 @@ use farwatch_shared::wire::columns::bytes::{Reader, put};
 use super::query::AnchorCounts;
 use super::shape::{Known, Shape};
 
+/// An old epoch's lane leaves memory after this long.
+const IDLE_MS: i64 = 2 * 3_600_000;
+
 /// Pairs judged, per device of a probe.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
@@ -60,6 +63,12 @@ pub(super) struct Lane {
     pub(super) ahead: SeqSet,
     /// Seqs above it that hold nothing.
     pub(super) gone: SeqSet,
+    /// When a batch was last accounted for.
+    pub(super) touched: Timestamp,
+    /// Accounted for more than is on disk.
+    pub(super) dirty: bool,
+    /// So much that it should be written soon: raw batches are kept for it alone.
+    pub(super) behind: bool,
     polls: HashMap<(DeviceNo, u8), Expected>,
 }
 
@@ -156,7 +165,14 @@ impl Lane {
             }
         }
         self.cursor += 1;
+        self.touched = now;
+        self.dirty = true;
         self.tidy();
+    }
+
+    /// Whether nothing has come for long and nothing waits: what is on disk is enough.
+    pub(super) fn is_idle(&self, now: Timestamp) -> bool {
+        self.ahead.is_empty() && !self.dirty && now.since(self.touched) > IDLE_MS
     }
 
     /// Steps over seqs that hold nothing; whether the next one is readable.

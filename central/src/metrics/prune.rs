@@ -31,7 +31,11 @@ impl Inner {
             .write_blocking(move |c| prune_rows(c, samples, gaps, now))?
             >= ROWS as usize
         {}
-        self.state_mut().shapes.sweep();
+        let mut state = self.state_mut();
+        for of in state.probes.values_mut() {
+            of.forget_idle_epochs(now);
+        }
+        state.shapes.sweep();
         Ok(())
     }
 

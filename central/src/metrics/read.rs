@@ -239,9 +239,11 @@ impl Inner {
         let now = self.clock.now().ms();
         let kept = |days: u32| from >= now.saturating_sub(i64::from(days).saturating_mul(DAY_MS));
         let short = to.saturating_sub(from) <= SAMPLES_MS;
-        if query.raw || kept(self.settings.raw_days) && (short || !step.is_multiple_of(300)) {
+        let samples = kept(self.settings.raw_days) && (short || !step.is_multiple_of(300));
+        let hours = step.is_multiple_of(3_600) && !short;
+        if query.raw || samples {
             (step, Resolution::Raw)
-        } else if kept(self.settings.five_minutes_days) && !(step.is_multiple_of(3_600) && !short) {
+        } else if kept(self.settings.five_minutes_days) && !hours {
             (step.next_multiple_of(300), Resolution::FiveMinutes)
         } else {
             (step.next_multiple_of(3_600), Resolution::Hour)
@@ -303,30 +305,32 @@ impl Inner {
                         .filter(|hour| hours.contains(hour))
                         .collect()
                 };
-                let mut blocks = Vec::new();
                 if let Some(id) = reader.source(source.probe, source.device)? {
                     for &hour in &from_samples {
                         let Some(bytes) = reader.chunk(id, hour)? else {
                             continue;
                         };
-                        blocks.extend(chunk::decode(
+                        let blocks = chunk::decode(
                             &bytes,
                             |hash| reader.shape(hash),
                             |metric| wanted.metrics.contains(metric),
-                        )?);
+                        )?;
+                        for mut block in blocks {
+                            block.rows.retain(|row| wanted.row(row));
+                            gathered.take(&block.shape, wanted, &block.rows);
+                        }
+                        if gathered.samples > limit {
+                            break;
+                        }
                     }
                 }
                 reader.connection.execute_batch("COMMIT")?;
-                Ok((sealed, blocks, from_samples))
+                Ok((sealed, from_samples))
             })?;
-            let (sealed, blocks, from_samples) = found.unwrap_or_default();
+            let (sealed, from_samples) = found.unwrap_or_default();
             if let Some(rolled) = rolled {
                 let hours = hours.filter(|hour| !from_samples.contains(hour));
                 self.read_rolled(rolled, source, wanted, hours.collect(), &mut gathered)?;
-            }
-            for mut block in blocks {
-                block.rows.retain(|row| wanted.row(row));
-                gathered.take(&block.shape, wanted, &block.rows);
             }
             for (hour, set) in sealed {
                 if let Some(of) = pending.get_mut(&hour) {

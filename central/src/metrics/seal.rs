@@ -54,7 +54,7 @@ impl Inner {
         }
         let probes: Vec<ProbeId> = self.state().probes.keys().copied().collect();
         for probe in probes {
-            self.mark_finished(probe)?;
+            self.mark_finished(probe, None)?;
         }
         self.roll_pass()
     }
@@ -127,13 +127,7 @@ impl Inner {
                 of.forget_frozen(hour);
             }
         }
-        self.writer.write_blocking(move |c| {
-            c.prepare_cached(
-                "INSERT INTO hours (probe_id, hour) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-            )?
-            .execute(params![probe, hour])
-        })?;
-        self.mark_finished(probe)
+        self.mark_finished(probe, Some(hour))
     }
 
     pub(super) fn freeze(&self, probe: ProbeId, hour: i64) -> Option<Arc<Rows>> {
@@ -182,20 +176,24 @@ impl Inner {
     }
 
     /// Raw batches whose hours are all sealed are marked; those that are accounted for as well go.
-    fn mark_finished(&self, probe: ProbeId) -> Result<(), MetricsError> {
+    fn mark_finished(&self, probe: ProbeId, sealed: Option<i64>) -> Result<(), MetricsError> {
         let (finished, lanes, counts) = {
             let mut state = self.state_mut();
             let Some(of) = state.probes.get_mut(&probe) else {
                 return Ok(());
             };
-            if of.finished.is_empty() {
+            let behind = of.lanes.values().any(|lane| lane.behind);
+            if of.finished.is_empty() && sealed.is_none() && !behind {
                 return Ok(());
             }
             let finished = std::mem::take(&mut of.finished);
             let lanes: Vec<(Epoch, u64, Vec<u8>)> = of
                 .lanes
-                .iter()
-                .map(|(epoch, lane)| (*epoch, lane.cursor, lane.to_bytes()))
+                .iter_mut()
+                .map(|(epoch, lane)| {
+                    (lane.dirty, lane.behind) = (false, false);
+                    (*epoch, lane.cursor, lane.to_bytes())
+                })
                 .collect();
             let changed = std::mem::take(&mut of.tally.changed);
             let counts: HashMap<_, _> = changed
@@ -212,9 +210,15 @@ impl Inner {
         let before = self.clock.now().plus_ms(-ACCOUNT_MS);
         let marked = finished.clone();
         let told = counts.clone();
-        let written = self
-            .writer
-            .write_blocking(move |c| mark(c, probe, &marked, &lanes, &told, before));
+        let written = self.writer.write_blocking(move |c| {
+            if let Some(hour) = sealed {
+                c.prepare_cached(
+                    "INSERT INTO hours (probe_id, hour) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![probe, hour])?;
+            }
+            mark(c, probe, &marked, &lanes, &told, before)
+        });
         let mut state = self.state_mut();
         let Some(of) = state.probes.get_mut(&probe) else {
             return Ok(());
@@ -230,6 +234,9 @@ impl Inner {
             }
             Err(error) => {
                 of.finished.extend(finished);
+                for lane in of.lanes.values_mut() {
+                    (lane.dirty, lane.behind) = (true, true);
+                }
                 of.tally.changed.extend(counts.keys());
                 Err(error.into())
             }
@@ -288,6 +295,7 @@ impl Inner {
             let of = state.probes.entry(probe).or_default();
             if let Some(Content::Samples(batch, layouts)) = content {
                 of.account((epoch, next), &batch, &layouts, now);
+                of.lanes.entry(epoch).or_default().behind = true;
             } else {
                 let lane = of.lanes.entry(epoch).or_default();
                 lane.ahead.remove(next, next);

@@ -200,6 +200,7 @@ impl ProbeState {
             self.newest_at = self.newest_at.max(Some(at));
             live::take(
                 self.newest.entry(one.device).or_default(),
+                key,
                 &one.shape,
                 &one.row,
             );
@@ -244,6 +245,31 @@ impl ProbeState {
         entry.sealed = Arc::new(sealed);
         if entry.open.batches.is_empty() {
             self.hours.remove(&hour);
+        }
+    }
+
+    /// Layouts and proofs of old epochs that nothing comes from are read again when something does.
+    pub(super) fn forget_idle_epochs(&mut self, now: Timestamp) {
+        let newest = self
+            .lanes
+            .iter()
+            .max_by_key(|(epoch, lane)| (lane.touched, **epoch))
+            .map(|(epoch, _)| *epoch);
+        let idle: Vec<Epoch> = self
+            .lanes
+            .iter()
+            .filter(|(epoch, lane)| Some(**epoch) != newest && lane.is_idle(now))
+            .map(|(epoch, _)| *epoch)
+            .filter(|epoch| {
+                let held = (*epoch, 0)..=(*epoch, u64::MAX);
+                self.waiting.range(held).next().is_none()
+                    && !self.unsealed.keys().any(|(of, _)| of == epoch)
+                    && !self.finished.iter().any(|(of, _)| of == epoch)
+            })
+            .collect();
+        for epoch in idle {
+            self.lanes.remove(&epoch);
+            self.epochs.remove(&epoch);
         }
     }
 

@@ -267,7 +267,7 @@ fn check(settings: &SiteSettings) -> Outcome<()> {
     }
     let bounds = [
         ("icmp_interval_s", settings.icmp_interval_s, 1, 3_600),
-        ("poll_interval_s", settings.poll_interval_s, 5, 86_400),
+        ("poll_interval_s", settings.poll_interval_s, 1, 86_400),
         (
             "inventory_interval_s",
             settings.inventory_interval_s,

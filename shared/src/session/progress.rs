@@ -100,6 +100,11 @@ impl Progress {
         missing
     }
 
+    /// Counts everything as done that `other` has done.
+    pub fn extend(&mut self, other: &Self) {
+        self.done.extend(&other.done);
+    }
+
     /// As it travels: the lowest [`MAX_RANGES`] ranges.
     #[must_use]
     pub fn to_committed(&self, epoch: Epoch, lane: Lane) -> LaneCommitted {

@@ -121,7 +121,14 @@ impl SeqSet {
 
     /// Takes everything of `other` out.
     pub fn subtract(&mut self, other: &Self) {
-        for &(from, to) in &other.ranges {
+        let (Some(low), Some(high)) = (self.first(), self.last()) else {
+            return;
+        };
+        let first = other.ranges.partition_point(|range| range.1 < low);
+        for &(from, to) in &other.ranges[first..] {
+            if from > high {
+                break;
+            }
             self.remove(from, to);
         }
     }

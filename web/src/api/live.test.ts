@@ -1,7 +1,15 @@
 import { QueryClient } from '@tanstack/react-query';
 import { describe, expect, it, vi } from 'vitest';
 import { countStates } from '../lib/state';
-import { addToBatch, applyBatch, emptyBatch, patchDevices, patchProbes, throttledAgain } from './live';
+import {
+  addToBatch,
+  applyBatch,
+  emptyBatch,
+  listAgainAfter,
+  patchDevices,
+  patchProbes,
+  throttledAgain,
+} from './live';
 import type { DeviceList, DeviceRow, Probe } from './types';
 
 const row = (id: string, change: Partial<DeviceRow> = {}): DeviceRow => ({
@@ -56,9 +64,30 @@ describe('live events in the cache', () => {
   });
   it('never make a value look older than it is', () => {
     const batch = emptyBatch();
-    addToBatch(batch, 'values', JSON.stringify({ device_id: 'a', value_at: '2025-12-31T00:00:00Z' }));
-    const before = list(row('a'));
-    expect(patchDevices(before, batch)).toBe(before);
+    addToBatch(
+      batch,
+      'device',
+      JSON.stringify({ ...JSON.parse(down('a')), value_at: '2025-12-31T00:00:00Z' }),
+    );
+    expect(patchDevices(list(row('a')), batch).items[0]?.value_at).toBe('2026-01-01T00:00:00Z');
+  });
+  it('without a state only say what to ask for again, and change nothing themselves', () => {
+    const client = new QueryClient();
+    const before = list(row('a'), row('b'));
+    client.setQueryData(['devices', {}], before);
+    const batch = emptyBatch();
+    addToBatch(batch, 'device', '{"id":"a"}');
+    addToBatch(batch, 'values', '{"site_id":"s","device_ids":["a","b",7]}');
+    addToBatch(batch, 'probe', '{"id":"p"}');
+    const asked: string[] = [];
+    applyBatch(client, batch, (key, every) => asked.push(`${key.join('/')} ${every ?? ''}`.trim()));
+    expect(client.getQueryData(['devices', {}])).toBe(before);
+    expect(asked).toEqual(['devices 1500', 'overview', 'probes', 'probe/p', 'overview']);
+    expect([...batch.values]).toEqual(['a', 'b']);
+  });
+  it('ask for ten thousand rows less often than for ten', () => {
+    expect(listAgainAfter(10, true)).toBeLessThan(listAgainAfter(10_000, true));
+    expect(listAgainAfter(10_000, true)).toBeLessThan(listAgainAfter(10_000, false));
   });
   it('about devices that are not shown change nothing', () => {
     const batch = emptyBatch();

@@ -1,12 +1,13 @@
 /**
  * One stream of events per tab, into the query cache.
  *
- * Events carry a little state (a device's, a probe's) that is patched into lists at once; for the rest they say
- * which query is out of date. They are put together for 250 ms, so that the page paints at most four times a second.
+ * Events say what changed. Where one carries the new state, lists are patched at once; else it says which query is out
+ * of date, and long lists are asked for again less often. Events are put together for 250 ms, so that the page paints
+ * at most four times a second.
  */
 import type { QueryClient } from '@tanstack/react-query';
 import { useSyncExternalStore } from 'react';
-import { countStates } from '../lib/state';
+import { countStates, isState } from '../lib/state';
 import { learnTime, serverNow } from './clock';
 import type { Device, DeviceList, DeviceRow, List, Probe, State, Time } from './types';
 
@@ -18,10 +19,6 @@ export interface DeviceEvent {
   loss_ratio: number | null;
   value_at: Time | null;
 }
-export interface ValuesEvent {
-  device_id: string;
-  value_at: Time;
-}
 export interface ProbeEvent {
   id: string;
   state: Probe['state'];
@@ -30,9 +27,14 @@ export interface ProbeEvent {
 
 /** What came in since the last paint. */
 export interface Batch {
+  /** Devices and probes whose new state came with the event. */
   devices: Map<string, DeviceEvent>;
-  values: Map<string, ValuesEvent>;
   probes: Map<string, ProbeEvent>;
+  /** Devices and probes of which we only know that something changed. */
+  changedDevices: Set<string>;
+  changedProbes: Set<string>;
+  /** Devices with new values. */
+  values: Set<string>;
   incidents: Set<number>;
   eventsOf: Set<string>;
   configs: Set<string>;
@@ -43,8 +45,10 @@ export interface Batch {
 export function emptyBatch(): Batch {
   return {
     devices: new Map(),
-    values: new Map(),
     probes: new Map(),
+    changedDevices: new Set(),
+    changedProbes: new Set(),
+    values: new Set(),
     incidents: new Set(),
     eventsOf: new Set(),
     configs: new Set(),
@@ -65,17 +69,20 @@ export function addToBatch(batch: Batch, kind: string, data: string): void {
   const id = text('id');
   switch (kind) {
     case 'device':
-      // Central's own event, checked by its schema on that side; a wrong field shows until the next full answer.
-      if (id) batch.devices.set(id, body as unknown as DeviceEvent);
+      if (!id) break;
+      // An event of Central's own making: with a state it has all the rest.
+      if (isState(text('state') ?? undefined)) batch.devices.set(id, body as unknown as DeviceEvent);
+      else batch.changedDevices.add(id);
       break;
     case 'probe':
+      if (!id) break;
       // As above.
-      if (id) batch.probes.set(id, body as unknown as ProbeEvent);
+      if (text('state')) batch.probes.set(id, body as unknown as ProbeEvent);
+      else batch.changedProbes.add(id);
       break;
     case 'values': {
-      const device_id = text('device_id');
-      const value_at = text('value_at');
-      if (device_id && value_at) batch.values.set(device_id, { device_id, value_at });
+      const ids = Array.isArray(body.device_ids) ? body.device_ids : [body.device_id];
+      for (const one of ids) if (typeof one === 'string') batch.values.add(one);
       break;
     }
     case 'incident':
@@ -112,32 +119,25 @@ function parse(data: string): Record<string, unknown> | null {
 /** One row with what the batch says about it; the same object when it says nothing. */
 export function patchRow<T extends DeviceRow>(row: T, batch: Batch): T {
   const device = batch.devices.get(row.id);
-  const values = batch.values.get(row.id);
-  if (!device && !values) return row;
-  let next = row;
-  if (device) {
-    const { state, state_since, rtt_ms, loss_ratio, value_at } = device;
-    // A reason belongs to the state it was given for.
-    const state_reason = state === row.state ? row.state_reason : null;
-    next = {
-      ...next,
-      state,
-      state_since,
-      rtt_ms,
-      loss_ratio,
-      state_reason,
-      value_at: value_at ?? row.value_at,
-    };
-  }
-  if (values && (next.value_at === null || values.value_at > next.value_at)) {
-    next = { ...next, value_at: values.value_at };
-  }
-  return next;
+  if (!device) return row;
+  const { state, state_since, rtt_ms, loss_ratio, value_at } = device;
+  // A reason belongs to the state it was given for; a value never gets older than it was.
+  const state_reason = state === row.state ? row.state_reason : null;
+  const newer = value_at !== null && (row.value_at === null || value_at > row.value_at);
+  return {
+    ...row,
+    state,
+    state_since,
+    rtt_ms,
+    loss_ratio,
+    state_reason,
+    value_at: newer ? value_at : row.value_at,
+  };
 }
 
 /** The list with the batch in it: changed rows are new objects, all others stay the same. */
 export function patchDevices(list: DeviceList, batch: Batch): DeviceList {
-  if (batch.devices.size === 0 && batch.values.size === 0) return list;
+  if (batch.devices.size === 0) return list;
   let changed = false;
   const items = list.items.map((row) => {
     const next = patchRow(row, batch);
@@ -145,7 +145,7 @@ export function patchDevices(list: DeviceList, batch: Batch): DeviceList {
     return next;
   });
   if (!changed) return list;
-  return { ...list, items, counts: batch.devices.size > 0 ? countStates(items) : list.counts };
+  return { ...list, items, counts: countStates(items) };
 }
 
 export function patchProbes(list: List<Probe>, batch: Batch): List<Probe> {
@@ -171,36 +171,62 @@ const AGAIN_AFTER: Record<string, number> = {
   incidents: 1000,
   incident: 1000,
   discovery: 1500,
-  device: 3000,
-  probe: 3000,
-  range: 10_000,
+  device: 5000,
+  probe: 2000,
+  probes: 2000,
 };
 
+/** A long list is asked for again less often: for a changed state soon, for new values at leisure. */
+export function listAgainAfter(rows: number, states: boolean): number {
+  if (rows <= 500) return states ? 1500 : 10_000;
+  if (rows <= 2000) return states ? 3000 : 15_000;
+  return states ? 8000 : 30_000;
+}
+
+type Again = (key: readonly unknown[], every?: number) => void;
+
 /** Gives a batch to the cache. `again` asks for queries by key, throttled. */
-export function applyBatch(
-  client: QueryClient,
-  batch: Batch,
-  again: (key: readonly unknown[]) => void,
-): void {
+export function applyBatch(client: QueryClient, batch: Batch, again: Again): void {
   if (batch.reset) {
     void client.invalidateQueries();
     return;
   }
-  if (batch.devices.size > 0 || batch.values.size > 0) {
+  const rows = Math.max(
+    0,
+    ...client
+      .getQueriesData<DeviceList>({ queryKey: ['devices'] })
+      .map(([, list]) => list?.items.length ?? 0),
+  );
+  if (batch.devices.size > 0) {
     client.setQueriesData<DeviceList>({ queryKey: ['devices'] }, (list) => list && patchDevices(list, batch));
-    for (const id of new Set([...batch.devices.keys(), ...batch.values.keys()])) {
+    for (const id of batch.devices.keys()) {
       client.setQueryData<Device>(['device', id], (device) => device && patchRow(device, batch));
-      again(['device', id]);
     }
-    if (batch.devices.size > 0) again(['overview']);
   }
+  if (batch.changedDevices.size > 0) again(['devices'], listAgainAfter(rows, true));
+  else if (batch.values.size > 0) again(['devices'], listAgainAfter(rows, false));
+  for (const id of new Set([...batch.devices.keys(), ...batch.changedDevices, ...batch.values])) {
+    // Only what somebody looks at is asked for; the rest would fill the throttle for nothing.
+    if (
+      client
+        .getQueryCache()
+        .find({ queryKey: ['device', id] })
+        ?.isActive()
+    )
+      again(['device', id]);
+  }
+  if (batch.devices.size + batch.changedDevices.size > 0) again(['overview']);
+
   if (batch.probes.size > 0) {
     client.setQueriesData<List<Probe>>({ queryKey: ['probes'] }, (list) => list && patchProbes(list, batch));
     for (const id of batch.probes.keys()) {
       client.setQueryData<Probe>(['probe', id], (probe) => probe && patchProbe(probe, batch));
     }
-    again(['overview']);
   }
+  if (batch.changedProbes.size > 0) again(['probes']);
+  for (const id of batch.changedProbes) again(['probe', id]);
+  if (batch.probes.size + batch.changedProbes.size > 0) again(['overview']);
+
   if (batch.incidents.size > 0) {
     again(['incidents']);
     again(['overview']);
@@ -211,33 +237,29 @@ export function applyBatch(
   for (const id of batch.configs) again(['site-config', id]);
   for (const id of batch.discoveries) {
     again(['discovery', id]);
-    again(['devices']);
     again(['sites']);
     again(['site', id]);
   }
 }
 
 /** Asks for queries again, the same key at most every so often; what comes too early is kept for later. */
-export function throttledAgain(client: QueryClient): (key: readonly unknown[]) => void {
+export function throttledAgain(client: QueryClient): Again {
   const last = new Map<string, number>();
-  const waiting = new Set<string>();
-  return (key) => {
+  const waiting = new Map<string, { due: number; timer: ReturnType<typeof setTimeout> }>();
+  return (key, every = AGAIN_AFTER[String(key[0])] ?? 3000) => {
     const name = JSON.stringify(key);
-    if (waiting.has(name)) return;
-    const every = AGAIN_AFTER[String(key[0])] ?? 3000;
+    const due = Math.max(Date.now(), (last.get(name) ?? 0) + every);
+    const before = waiting.get(name);
+    if (before && before.due <= due) return;
+    clearTimeout(before?.timer);
     const ask = () => {
       waiting.delete(name);
-      last.set(name, Date.now());
       if (last.size > 5000) last.clear();
+      last.set(name, Date.now());
       void client.invalidateQueries({ queryKey: key }, { cancelRefetch: false });
     };
-    const wait = (last.get(name) ?? 0) + every - Date.now();
-    if (wait <= 0) {
-      ask();
-    } else {
-      waiting.add(name);
-      setTimeout(ask, wait);
-    }
+    if (due <= Date.now()) ask();
+    else waiting.set(name, { due, timer: setTimeout(ask, due - Date.now()) });
   };
 }
 
@@ -269,6 +291,7 @@ export const NOT_LIVE_S = 30;
 
 const KINDS = ['device', 'values', 'incident', 'probe', 'event', 'config', 'discovery', 'reset'] as const;
 const PAINT_EVERY_MS = 250;
+const SILENT_MS = 20_000;
 
 let reconnectNow: (() => void) | null = null;
 /** The button "Reconnect": does not wait for the next try. */
@@ -294,6 +317,15 @@ export function listen(client: QueryClient): () => void {
     applyBatch(client, all, again);
   };
   const heard = () => setState({ heard: serverNow(), tries: 0 });
+
+  // A connection that is open and silent is dead: Central ticks every 5 s.
+  const watch = setInterval(() => {
+    const silent = state.heard === null ? 0 : serverNow() - state.heard;
+    if (silent > SILENT_MS && source?.readyState === EventSource.OPEN && !document.hidden) {
+      missed = true;
+      open();
+    }
+  }, 5000);
 
   const open = () => {
     clearTimeout(retry);
@@ -321,8 +353,10 @@ export function listen(client: QueryClient): () => void {
     source.addEventListener('error', () => {
       missed = true;
       setState({ heard: state.heard, tries: state.tries + 1 });
-      // A refused stream is closed for good by the browser: try again ourselves, slower each time.
+      // A refused stream is closed for good by the browser: try again ourselves, slower each time. It may be that
+      // the session is over; any question finds that out.
       if (source?.readyState === EventSource.CLOSED && !stopped) {
+        void client.refetchQueries({ queryKey: ['overview'], type: 'active' });
         clearTimeout(retry);
         retry = setTimeout(open, Math.min(15_000, 1000 * 2 ** Math.min(4, state.tries)));
       }
@@ -340,6 +374,7 @@ export function listen(client: QueryClient): () => void {
     document.removeEventListener('visibilitychange', shown);
     clearTimeout(retry);
     clearTimeout(painting);
+    clearInterval(watch);
     source?.close();
     reconnectNow = null;
     setState({ heard: null, tries: 0 });

@@ -136,7 +136,7 @@ export const probesQuery = (scope: Scope) =>
       take(
         api.GET('/api/v1/probes', { params: { query: { ...scopeQuery(scope), limit: MAX_ROWS } }, signal }),
       ),
-    refetchInterval: 15_000,
+    refetchInterval: 10_000,
   });
 
 export const probeQuery = (id: Id) =>

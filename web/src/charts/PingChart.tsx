@@ -3,7 +3,7 @@ import { useMemo } from 'react';
 import { rangeQuery, type Window } from '../api/queries';
 import type { Id, Series } from '../api/types';
 import { split } from '../lib/gaps';
-import { duration } from '../lib/time';
+import { duration, zoneName } from '../lib/time';
 import { count, milliseconds, percent } from '../lib/units';
 import { Failed, Skeleton } from '../ui/Feedback';
 import { Panel } from '../ui/Panel';
@@ -60,7 +60,7 @@ export function PingChart({ device, window, zone, icmpEvery = 10, onZoom, onRese
   return (
     <Panel
       title="Latency and packet loss"
-      meta={made ? bucketText(made.range, `ping every ${icmpEvery} s`) : `ping every ${icmpEvery} s`}
+      meta={`${made ? bucketText(made.range, `ping every ${icmpEvery} s`) : `ping every ${icmpEvery} s`}, ${zoneName(zone)}`}
       side={
         <span className="legend">
           <span>

@@ -12,7 +12,9 @@ import { rank } from '../lib/find';
 import { byAddress, natural } from '../lib/natural';
 import { countStates, isState, STATE_RANK, STATE_WORD } from '../lib/state';
 import { count, milliseconds, percent } from '../lib/units';
-import { type Column, DataTable } from '../ui/DataTable';
+import { Changing } from '../ui/Changing';
+import type { Column } from '../ui/columns';
+import { DataTable } from '../ui/DataTable';
 import { Empty, Loaded } from '../ui/Feedback';
 import { Icon } from '../ui/Icon';
 import { Menu } from '../ui/Menu';
@@ -79,7 +81,7 @@ const STATE: Column<DeviceRow> = {
   compare: worstDeviceFirst,
   cell: (device) => (
     <span className={device.state === 'up' ? 't3' : undefined} title={device.state_reason ?? undefined}>
-      {STATE_WORD[device.state]}
+      <Changing value={device.state}>{STATE_WORD[device.state]}</Changing>
       {device.state_reason && <span className="t2"> · {device.state_reason}</span>}
       {device.muted_until && <span className="t3"> · muted</span>}
     </span>
@@ -320,6 +322,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
             hidden={hidden}
             noun={['device', 'devices']}
             order="sorted by state, worst first"
+            filter={`${picked ?? ''} ${q}`}
             onOpen={(device) => void navigate({ to: '/devices/$deviceId', params: { deviceId: device.id } })}
             empty={
               rows?.length === 0 ? (

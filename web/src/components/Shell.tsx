@@ -84,6 +84,7 @@ export function Shell() {
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the path changes
   useEffect(() => {
     view.current?.querySelector('.view')?.scrollTo(0, 0);
+    if (document.activeElement === document.body) view.current?.focus({ preventScroll: true });
   }, [path]);
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {

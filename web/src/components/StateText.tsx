@@ -24,6 +24,18 @@ export function StateGlyph({ state, size }: { state: State; size?: 'lg' | 'xl' }
   return <Glyph shape={state} label={STATE_WORD[state]} size={size} />;
 }
 
+/** A customer or a site: one without devices has no state to be proud of. */
+export function PlaceGlyph({
+  place,
+  size,
+}: {
+  place: { state: State; devices: number };
+  size?: 'lg' | 'xl';
+}) {
+  if (place.devices === 0) return <Glyph shape="notice" label="No devices yet" {...(size ? { size } : {})} />;
+  return <StateGlyph state={place.state} {...(size ? { size } : {})} />;
+}
+
 /** Filter chips, one per state that occurs, with their numbers. */
 export function StateChips({
   counts,

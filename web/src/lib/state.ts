@@ -107,7 +107,7 @@ export function probeTrouble(probe: Probe, now: number): string | null {
   if (probe.state === 'never_connected') return 'has not connected yet';
   if (probe.state === 'silent') return 'not reporting';
   const behind = probe.backlog_behind_s ?? 0;
-  if (behind > PROBE_STALE_S) return `${duration(behind)} behind, catching up`;
+  if (behind > PROBE_STALE_S) return `${duration(behind)} behind`;
   if (probe.certificate) {
     const days = (Date.parse(probe.certificate.not_after) - now) / 86_400_000;
     if (days < 14) return days < 0 ? 'certificate has expired' : `certificate ends in ${Math.floor(days)} d`;

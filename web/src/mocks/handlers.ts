@@ -29,6 +29,7 @@ const wanted = query.get('mock') ?? sessionStorage.getItem('mock') ?? '';
 if (query.get('mock')) sessionStorage.setItem('mock', wanted);
 
 let signedIn = wanted !== 'login' && wanted !== 'setup';
+let password = 'farwatch';
 let setupNeeded = wanted === 'setup';
 if (wanted === 'empty') {
   customers.length = 0;
@@ -40,6 +41,13 @@ if (wanted === 'empty') {
   credentials.length = 0;
 }
 const CSRF = 'mock-csrf';
+if (wanted === 'many') {
+  // As many as one list holds, to see that it stays quick.
+  for (let i = 0; devices.length < 10_000; i++) {
+    const like = devices[i % 4000];
+    if (like) devices.push({ ...like, id: idOf(`many ${i}`), name: `${like.name}-${i}` });
+  }
+}
 const overrides = new Map<string, Partial<Device>>();
 const tokens = new Map<string, Omit<JoinToken, 'progress'> & { begun: number }>();
 
@@ -113,13 +121,14 @@ export const handlers = [
     if (!setupNeeded || body.token !== 'mock-token') return gone();
     setupNeeded = false;
     signedIn = true;
+    password = String(body.password);
     return HttpResponse.json(session(), { status: 201 });
   }),
   http.get(`${API}/session`, () => HttpResponse.json(session())),
   http.post(`${API}/session`, async ({ request: asked }) => {
     const body = await bodyOf(asked);
     if (body.password === 'slow') return problem(429, 'Too many tries');
-    if (body.password !== 'farwatch') return problem(401, 'User name and password do not match');
+    if (body.password !== password) return problem(401, 'User name and password do not match');
     signedIn = true;
     sessionStorage.removeItem('mock');
     return HttpResponse.json(session());
@@ -130,19 +139,14 @@ export const handlers = [
   }),
   http.get(`${API}/me`, () => HttpResponse.json(users[0])),
   http.patch(`${API}/me`, async ({ request: asked }) => {
-    const { password, ...body } = await bodyOf(asked);
-    if (
-      password &&
-      typeof password === 'object' &&
-      'current' in password &&
-      password.current !== 'farwatch'
-    ) {
-      return problem(422, 'Not as it should be', undefined, [
+    const { password: change, ...body } = await bodyOf(asked);
+    if (change && typeof change === 'object' && 'current' in change && change.current !== password) {
+      return problem(422, 'Unprocessable Entity', undefined, [
         { field: 'password.current', detail: 'this is not the password in force' },
       ]);
     }
-    if (users[0]) Object.assign(users[0], body);
-    return HttpResponse.json({ ...users[0] });
+    if (users[0]) users[0] = { ...users[0], ...body };
+    return HttpResponse.json(users[0]);
   }),
   http.get(`${API}/users`, () => list(users)),
   http.post(`${API}/users`, async ({ request: asked }) => {

@@ -5,7 +5,7 @@ import { useState } from 'react';
 import { customerQuery, incidentsQuery, sitesQuery } from '../api/queries';
 import { Incidents } from '../components/Incidents';
 import { CustomerDialog, DeleteCustomerDialog, SiteDialog } from '../components/PlaceDialogs';
-import { Pairs, StateGlyph } from '../components/StateText';
+import { Pairs, PlaceGlyph } from '../components/StateText';
 import { Strip } from '../components/Strip';
 import { StripAxis } from '../components/StripAxis';
 import { useMayNot } from '../components/session';
@@ -70,7 +70,7 @@ export function CustomerPage() {
         title={data.name}
       />
       <Title
-        glyph={<StateGlyph state={data.state} size="lg" />}
+        glyph={<PlaceGlyph place={data} size="lg" />}
         sub={`${notUp(data.counts)} at ${plural(data.sites, 'site')}`}
         acts={
           <>
@@ -135,7 +135,7 @@ export function CustomerPage() {
                                 to="/customers/$customerId/$siteId"
                                 params={{ customerId, siteId: site.id }}
                               >
-                                <StateGlyph state={site.state} />
+                                <PlaceGlyph place={site} />
                                 <bdi>{site.name}</bdi>
                               </Link>
                             </td>

@@ -5,7 +5,7 @@ import { useState } from 'react';
 import { customersQuery } from '../api/queries';
 import type { CustomerRow } from '../api/types';
 import { CustomerDialog } from '../components/PlaceDialogs';
-import { Pairs, StateGlyph } from '../components/StateText';
+import { Pairs, PlaceGlyph } from '../components/StateText';
 import { Strip } from '../components/Strip';
 import { StripAxis } from '../components/StripAxis';
 import { useMayNot, useScope } from '../components/session';
@@ -91,7 +91,7 @@ export function CustomersPage() {
                             to="/customers/$customerId"
                             params={{ customerId: customer.id }}
                           >
-                            <StateGlyph state={customer.state} />
+                            <PlaceGlyph place={customer} />
                             <bdi>{customer.name}</bdi>
                           </Link>
                         </td>

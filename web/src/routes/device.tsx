@@ -36,6 +36,7 @@ import {
   duration,
   durationExact,
   safeZone,
+  zoneName,
 } from '../lib/time';
 import { count, milliseconds, percent, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
@@ -294,7 +295,7 @@ function DeviceView({ device }: { device: Device }) {
                 }
               </Loaded>
             </Panel>
-            <Panel title="Events" meta="newest first">
+            <Panel title="Events" meta={`newest first, ${zoneName(zone)}`}>
               <Loaded query={events} what="Events" rows={5}>
                 {({ items }) => <EventList events={items} />}
               </Loaded>

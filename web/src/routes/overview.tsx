@@ -10,7 +10,7 @@ import { EventHistogram } from '../components/EventHistogram';
 import { FreshnessPlot } from '../components/FreshnessPlot';
 import { IncidentRow } from '../components/IncidentRow';
 import { Spark } from '../components/Spark';
-import { Pairs, StateGlyph } from '../components/StateText';
+import { Pairs, PlaceGlyph } from '../components/StateText';
 import { Strip } from '../components/Strip';
 import { StripAxis } from '../components/StripAxis';
 import { useScope } from '../components/session';
@@ -19,6 +19,7 @@ import type { Scope } from '../lib/scope';
 import { COUNT_ORDER, PROBE_RANK, probeShape, probeTrouble, STATE_WORD, situation } from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
 import { availability, bits, count, milliseconds, percent, plural } from '../lib/units';
+import { Changing } from '../ui/Changing';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Loaded } from '../ui/Feedback';
 import { Glyph } from '../ui/Glyph';
@@ -54,8 +55,8 @@ export function OverviewPage() {
             </Loaded>
           </Panel>
         )}
-        {data && data.customers_total === 0 ? (
-          <FirstSteps />
+        {data && data.probes_total === 0 ? (
+          <FirstSteps customers={data.customers_total} />
         ) : (
           <>
             <div className="ov2">
@@ -86,7 +87,7 @@ function CountBar({ overview }: { overview: Overview }) {
         >
           <span className="v">
             <Glyph shape={state} />
-            {count(overview.counts[state])}
+            <Changing value={overview.counts[state]}>{count(overview.counts[state])}</Changing>
           </span>
           <span className="l">{STATE_WORD[state]}</span>
         </Link>
@@ -96,20 +97,31 @@ function CountBar({ overview }: { overview: Overview }) {
   );
 }
 
-function FirstSteps() {
+function FirstSteps({ customers }: { customers: number }) {
   return (
     <Panel title="Nothing is watched yet">
       <Empty
-        title="Start with one customer and one site"
+        title={customers === 0 ? 'Start with one customer and one site' : 'The next step is a probe'}
         glyph={<Glyph shape="unknown" size="xl" />}
         acts={
-          <Link to="/customers" className="btn pri">
-            Add a customer
-          </Link>
+          customers === 0 ? (
+            <Link to="/customers" className="btn pri">
+              Add a customer
+            </Link>
+          ) : (
+            <>
+              <Link to="/probes/new" className="btn pri">
+                Add probe
+              </Link>
+              <Link to="/customers" className="btn">
+                Customers
+              </Link>
+            </>
+          )
         }
       >
-        Then run one command on any machine there. The probe connects out to Central, finds the devices and
-        starts measuring, usually within a minute.
+        {customers === 0 ? 'Then run' : 'Run'} one command on any machine at the site. The probe connects out
+        to Central, finds the devices and starts measuring, usually within a minute.
       </Empty>
     </Panel>
   );
@@ -155,7 +167,7 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
                         to="/customers/$customerId"
                         params={{ customerId: customer.id }}
                       >
-                        <StateGlyph state={customer.state} />
+                        <PlaceGlyph place={customer} />
                         <bdi>{customer.name}</bdi>
                       </Link>
                     </td>

@@ -33,6 +33,7 @@ type Step = 'account' | 'place';
 
 export function SetupPage() {
   const setup = useQuery(setupQuery);
+  const navigate = useNavigate();
   const [step, setStep] = useState<Step>('account');
   useEffect(() => {
     document.title = 'Set up · Farwatch';
@@ -58,7 +59,7 @@ export function SetupPage() {
       <main>
         {step === 'place' ? (
           <PlaceForm />
-        ) : setup.data?.needed === false ? (
+        ) : setup.data?.needed === false && !tokenFromLink ? (
           <>
             <h1 className="sr">Set up</h1>
             <Empty
@@ -74,7 +75,10 @@ export function SetupPage() {
             </Empty>
           </>
         ) : (
-          <AccountForm onDone={() => setStep('place')} />
+          <AccountForm
+            first={setup.data?.needed !== false}
+            onDone={(first) => (first ? setStep('place') : void navigate({ to: '/' }))}
+          />
         )}
       </main>
     </div>
@@ -96,7 +100,7 @@ function StepLine({ state, name, about }: { state: 'done' | 'now' | 'pend'; name
   );
 }
 
-function AccountForm({ onDone }: { onDone: () => void }) {
+function AccountForm({ first, onDone }: { first: boolean; onDone: (first: boolean) => void }) {
   const client = useQueryClient();
   const [token, setToken] = useState(tokenFromLink);
   const [userName, setUserName] = useState('');
@@ -128,16 +132,23 @@ function AccountForm({ onDone }: { onDone: () => void }) {
       display_name: displayName.trim() || userName.trim(),
       password,
     };
-    setUp(client, body).then(onDone, (cause: unknown) => {
-      setBusy(false);
-      setError(cause);
-    });
+    setUp(client, body).then(
+      () => onDone(first),
+      (cause: unknown) => {
+        setBusy(false);
+        setError(cause);
+      },
+    );
   };
   return (
     <form onSubmit={submit} noValidate>
       <div>
-        <h1>Make the first account</h1>
-        <p className="t2">It may do everything. More people can be added later.</p>
+        <h1>{first ? 'Make the first account' : 'Set a new password'}</h1>
+        <p className="t2">
+          {first
+            ? 'It may do everything. More people can be added later.'
+            : 'For an administrator who lost theirs: write the same user name and a new password.'}
+        </p>
       </div>
       {!tokenFromLink && (
         <TextField
@@ -202,7 +213,7 @@ function AccountForm({ onDone }: { onDone: () => void }) {
       )}
       <div className="row end">
         <button type="submit" className="btn pri lg" disabled={busy}>
-          Create account
+          {first ? 'Create account' : 'Set password'}
         </button>
       </div>
     </form>

@@ -13,7 +13,7 @@ import { Incidents } from '../components/Incidents';
 import { DeleteSiteDialog, SiteDialog } from '../components/PlaceDialogs';
 import { ProbeLines } from '../components/ProbeLines';
 import { SiteConfigPanel } from '../components/SiteConfigForm';
-import { StateGlyph } from '../components/StateText';
+import { PlaceGlyph } from '../components/StateText';
 import { useMayNot, useUser } from '../components/session';
 import { ZoneContext } from '../components/zone';
 import type { Scope } from '../lib/scope';
@@ -162,7 +162,7 @@ export function SitePage() {
           title={data.name}
         />
         <Title
-          glyph={<StateGlyph state={data.state} size="lg" />}
+          glyph={<PlaceGlyph place={data} size="lg" />}
           sub={notUp(data.counts)}
           acts={
             <>

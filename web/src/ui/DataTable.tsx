@@ -2,37 +2,24 @@
  * The one table for long lists: only the rows in sight are in the page, sorted by header (shift adds a key), walked
  * by keyboard. Rows have a fixed height; columns give way by priority before anything is squeezed.
  */
-import {
-  type ColumnDef,
-  flexRender,
-  getCoreRowModel,
-  type SortingState,
-  useReactTable,
-} from '@tanstack/react-table';
+import { type ColumnDef, flexRender, getCoreRowModel, useReactTable } from '@tanstack/react-table';
 import { defaultRangeExtractor, useVirtualizer } from '@tanstack/react-virtual';
 import { ArrowDown, ArrowUp } from 'lucide-react';
-import { type KeyboardEvent, type ReactNode, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import {
+  type KeyboardEvent,
+  memo,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { nextRow } from '../lib/grid';
 import { count } from '../lib/units';
+import { type Column, fitting, parseSort, roomNeeded, sortText } from './columns';
 import { Icon } from './Icon';
 import { useHeldOrder } from './order';
-
-export interface Column<T> {
-  id: string;
-  head: string;
-  cell: (row: T) => ReactNode;
-  /** Compares for an ascending sort; without it the column cannot be sorted. */
-  compare?: (a: T, b: T) => number;
-  /** The least width in px, and its share of what is left. */
-  min: number;
-  share?: number;
-  right?: boolean;
-  /** Text whose length the column makes room for, within reason: names are cut last. */
-  roomFor?: (row: T) => string;
-  /** Columns with the highest number go first when there is no room; 0 stays. */
-  priority: number;
-  className?: string;
-}
 
 interface Props<T> {
   label: string;
@@ -49,48 +36,13 @@ interface Props<T> {
   hidden?: readonly string[];
   noun: [one: string, many: string];
   order: string;
+  /** What is filtered by; another filter starts at the top. */
+  filter?: string;
   empty: ReactNode;
 }
 
 const ROW = 32;
-const GAP = 12;
 const OVERSCAN = 6;
-
-/** Which columns fit, the least important left out first. */
-export function fitting<T>(columns: readonly Column<T>[], width: number): Column<T>[] {
-  const kept = [...columns];
-  const need = () => kept.reduce((sum, column) => sum + column.min + GAP, 28 - GAP);
-  while (kept.length > 1 && need() > width) {
-    let worst = 0;
-    kept.forEach((column, i) => {
-      if (column.priority > (kept[worst]?.priority ?? 0)) worst = i;
-    });
-    if ((kept[worst]?.priority ?? 0) === 0) break;
-    kept.splice(worst, 1);
-  }
-  return kept;
-}
-
-const MAX_ROOM = 216;
-
-/** Width (px) that nineteen of twenty of the texts need with their glyph; a single long one widens nothing. */
-export function roomNeeded(texts: readonly string[]): number {
-  if (texts.length === 0) return 0;
-  const lengths = texts.map((text) => text.length).sort((a, b) => a - b);
-  const most = lengths[Math.min(lengths.length - 1, Math.ceil(lengths.length * 0.95) - 1)] ?? 0;
-  return Math.min(MAX_ROOM, Math.ceil(most * 7.2) + 24);
-}
-
-export function parseSort(sort: string | undefined): SortingState {
-  return (sort ?? '')
-    .split(',')
-    .filter(Boolean)
-    .map((key) => (key.startsWith('-') ? { id: key.slice(1), desc: true } : { id: key, desc: false }));
-}
-
-export function sortText(state: SortingState): string | undefined {
-  return state.map(({ id, desc }) => (desc ? `-${id}` : id)).join(',') || undefined;
-}
 
 export function DataTable<T>(props: Props<T>) {
   const { label, rows, columns, rowKey, rowClass, onOpen, compare, sort, onSort, hidden, noun, empty } =
@@ -157,7 +109,6 @@ export function DataTable<T>(props: Props<T>) {
         id: column.id,
         header: column.head,
         accessorFn: (row: T) => row,
-        cell: ({ row }) => column.cell(row.original),
         enableSorting: column.compare !== undefined,
         sortDescFirst: false,
       })),
@@ -174,7 +125,7 @@ export function DataTable<T>(props: Props<T>) {
     getCoreRowModel: getCoreRowModel(),
     getRowId: rowKey,
   });
-  const model = table.getRowModel().rows;
+  const total = held.rows.length;
 
   const rangeExtractor = useCallback(
     (range: Parameters<typeof defaultRangeExtractor>[0]) => {
@@ -186,17 +137,21 @@ export function DataTable<T>(props: Props<T>) {
     [activeIndex],
   );
   const virtual = useVirtualizer({
-    count: model.length,
+    count: total,
     getScrollElement: () => body.current,
     estimateSize: () => ROW,
     overscan: OVERSCAN,
     rangeExtractor,
     initialRect: { width: 1200, height: 640 },
   });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the filter or the sort changes
+  useEffect(() => {
+    if (body.current) body.current.scrollTop = 0;
+  }, [props.filter, sort]);
   const items = virtual.getVirtualItems();
-  const first = Math.min(model.length, Math.floor((virtual.scrollOffset ?? 0) / ROW) + 1);
+  const first = Math.min(total, Math.floor((virtual.scrollOffset ?? 0) / ROW) + 1);
   const height = virtual.scrollRect?.height ?? 640;
-  const last = Math.min(model.length, Math.floor(((virtual.scrollOffset ?? 0) + height) / ROW));
+  const last = Math.min(total, Math.floor(((virtual.scrollOffset ?? 0) + height) / ROW));
 
   const go = (index: number) => {
     const row = held.rows[index];
@@ -228,27 +183,34 @@ export function DataTable<T>(props: Props<T>) {
       return;
     }
     const page = Math.max(1, Math.floor(height / ROW) - 1);
-    const next = nextRow(event.key, activeIndex, model.length, page);
+    const next = nextRow(event.key, activeIndex, total, page);
     if (next === null) return;
     event.preventDefault();
     go(next);
   };
 
+  const latestOpen = useRef(onOpen);
+  latestOpen.current = onOpen;
+  const open = useCallback((row: T) => latestOpen.current(row), []);
   const template = shown.map((column) => `minmax(${column.min}px, ${column.share ?? 0.001}fr)`).join(' ');
   return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: a grid as soon as it has rows
     <div
       className="vt"
-      role="grid"
-      aria-label={label}
-      aria-rowcount={model.length + 1}
-      aria-colcount={shown.length}
+      {...(total > 0
+        ? {
+            role: 'grid',
+            'aria-label': label,
+            'aria-rowcount': total + 1,
+            'aria-colcount': shown.length,
+          }
+        : {})}
       onMouseEnter={() => setBusy(true)}
       onMouseLeave={() => setBusy((body.current?.scrollTop ?? 0) > 0)}
     >
       <div
         className="vt-head"
-        role="row"
-        aria-rowindex={1}
+        {...(total > 0 ? { role: 'row', 'aria-rowindex': 1 } : { hidden: true })}
         style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
         tabIndex={-1}
       >
@@ -278,50 +240,40 @@ export function DataTable<T>(props: Props<T>) {
           );
         })}
       </div>
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: a row group as soon as it has rows */}
       <div
         className="vt-body"
         ref={body}
-        role="rowgroup"
+        {...(total > 0 ? { role: 'rowgroup' } : {})}
         onKeyDown={onKeyDown}
         onScroll={(event) => setBusy(event.currentTarget.scrollTop > 0)}
         onBlur={(event) => {
           if (!event.currentTarget.contains(event.relatedTarget)) setActive(null);
         }}
       >
-        {model.length === 0 ? (
+        {total === 0 ? (
           empty
         ) : (
           <div role="presentation" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
             {items.map((item) => {
-              const row = model[item.index];
-              if (!row) return null;
+              const row = held.rows[item.index];
+              if (row === undefined) return null;
+              const id = rowKey(row);
               const on = item.index === activeIndex;
               return (
-                // biome-ignore lint/a11y/useKeyWithClickEvents: the row group takes the keys for all rows
-                <div
-                  key={row.id}
-                  data-index={item.index}
-                  className={`vt-row ${rowClass?.(row.original) ?? ''}`}
-                  role="row"
-                  aria-rowindex={item.index + 2}
-                  aria-selected={on}
-                  tabIndex={on || (activeIndex < 0 && item.index === 0) ? 0 : -1}
-                  style={{ transform: `translateY(${item.start}px)`, gridTemplateColumns: template }}
-                  onFocus={() => setActive(row.id)}
-                  onClick={() => setActive(row.id)}
-                  onDoubleClick={() => onOpen(row.original)}
-                >
-                  {row.getVisibleCells().map((cell, i) => (
-                    // biome-ignore lint/a11y/useFocusableInteractive: the row has the focus, its cells are read with it
-                    <div
-                      key={cell.id}
-                      role="gridcell"
-                      className={`${shown[i]?.right ? 'r num' : ''} ${shown[i]?.className ?? ''}`}
-                    >
-                      {flexRender(cell.column.columnDef.cell, cell.getContext())}
-                    </div>
-                  ))}
-                </div>
+                <Row
+                  key={id}
+                  id={id}
+                  row={row}
+                  index={item.index}
+                  columns={shown}
+                  template={template}
+                  className={rowClass?.(row) ?? ''}
+                  on={on}
+                  tabStop={on || (activeIndex < 0 && item.index === 0)}
+                  onPick={setActive}
+                  onOpen={open}
+                />
               );
             })}
           </div>
@@ -329,8 +281,8 @@ export function DataTable<T>(props: Props<T>) {
       </div>
       <div className="vt-foot" role="presentation">
         <span>
-          {model.length > 0 && `${count(first)}–${count(Math.max(first, last))} of `}
-          {count(model.length)} {model.length === 1 ? noun[0] : noun[1]}
+          {total > 0 && `${count(first)}–${count(Math.max(first, last))} of `}
+          {count(total)} {total === 1 ? noun[0] : noun[1]}
         </span>
         <span className="hide-s">{sorting.length === 0 ? props.order : 'sorted by hand'}</span>
         {held.moved > 0 && (
@@ -353,3 +305,60 @@ export function DataTable<T>(props: Props<T>) {
     </div>
   );
 }
+
+interface RowProps<T> {
+  id: string;
+  row: T;
+  index: number;
+  columns: readonly Column<T>[];
+  template: string;
+  className: string;
+  on: boolean;
+  tabStop: boolean;
+  onPick: (id: string) => void;
+  onOpen: (row: T) => void;
+}
+
+function PlainRow<T>({
+  id,
+  row,
+  index,
+  columns,
+  template,
+  className,
+  on,
+  tabStop,
+  onPick,
+  onOpen,
+}: RowProps<T>) {
+  return (
+    // biome-ignore lint/a11y/useKeyWithClickEvents: the row group takes the keys for all rows
+    <div
+      data-index={index}
+      className={`vt-row ${className}`}
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={on}
+      tabIndex={tabStop ? 0 : -1}
+      style={{ transform: `translateY(${index * ROW}px)`, gridTemplateColumns: template }}
+      onFocus={() => onPick(id)}
+      onClick={() => onPick(id)}
+      onDoubleClick={() => onOpen(row)}
+    >
+      {columns.map((column) => (
+        // biome-ignore lint/a11y/useFocusableInteractive: the row has the focus, its cells are read with it
+        <div
+          key={column.id}
+          role="gridcell"
+          className={`${column.right ? 'r num' : ''} ${column.className ?? ''}`}
+        >
+          {column.cell(row)}
+        </div>
+      ))}
+    </div>
+  );
+}
+
+/** Drawn again only when something of the row changed: scrolling draws the new rows alone. */
+// `memo` forgets that the component is generic; the props are the same.
+const Row = memo(PlainRow) as typeof PlainRow;

@@ -1,6 +1,7 @@
 import { act, fireEvent, render, screen, within } from '@testing-library/react';
 import { describe, expect, it, vi } from 'vitest';
-import { type Column, DataTable, fitting, parseSort, roomNeeded, sortText } from './DataTable';
+import { type Column, fitting, parseSort, roomNeeded, sortText } from './columns';
+import { DataTable } from './DataTable';
 import { countMoved, inHeldOrder } from './order';
 
 interface Thing {

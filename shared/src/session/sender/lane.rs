@@ -125,9 +125,7 @@ impl LaneOut {
 
     /// Central told more; acks of several streams may come in another order than their commits.
     pub(super) fn told(&mut self, told: &Progress) {
-        for &(from, to) in told.done().ranges() {
-            self.told.cover(from, to);
-        }
+        self.told.extend(told);
         self.theirs = self.told.clone();
     }
 }

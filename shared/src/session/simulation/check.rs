@@ -75,9 +75,11 @@ fn covered(world: &World, probe: usize, times: &BTreeMap<u64, u32>) -> Result<()
         let gap = merged
             .iter()
             .any(|range| range.0 <= truth.slot && truth.slot <= range.1);
+        // Pruned after its ack, and lost with a backup's restoration.
+        let forgotten = truth.pruned && world.restores;
         let excused = match truth.lane {
             Lane::Samples => gap,
-            Lane::Events => truth.dropped || truth.pruned,
+            Lane::Events => truth.dropped || forgotten,
         };
         if !excused {
             return Err(format!(
@@ -85,7 +87,7 @@ fn covered(world: &World, probe: usize, times: &BTreeMap<u64, u32>) -> Result<()
                 truth.lane, truth.slot
             ));
         }
-        if truth.lane == Lane::Samples && !truth.dropped && !truth.pruned {
+        if truth.lane == Lane::Samples && !truth.dropped && !forgotten {
             return Err(format!(
                 "I1: id {id} of probe {probe}, slot {}, lies in a gap but was neither dropped nor pruned",
                 truth.slot
