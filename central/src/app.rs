@@ -5,6 +5,7 @@ mod tidy;
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -63,10 +64,44 @@ impl Lock {
     }
 }
 
-/// Where the control socket of a data directory is.
-#[must_use]
-pub fn socket_path(data_dir: &Path) -> PathBuf {
-    data_dir.join("control.sock")
+/// Where the control socket of a data directory is, in few enough bytes for a socket's address.
+#[derive(Debug)]
+pub struct SocketPath {
+    path: PathBuf,
+    /// A long path goes through this handle; it must stay open for as long as the path is used.
+    _directory: Option<File>,
+}
+
+/// A socket's address holds 107 bytes and an end.
+const SOCKET_PATH_BYTES: usize = 100;
+
+impl SocketPath {
+    /// Of a data directory.
+    ///
+    /// # Errors
+    /// The directory cannot be opened (only asked for when its path is long).
+    pub fn of(data_dir: &Path) -> io::Result<Self> {
+        let name = "control.sock";
+        let path = data_dir.join(name);
+        if path.as_os_str().len() <= SOCKET_PATH_BYTES {
+            return Ok(Self {
+                path,
+                _directory: None,
+            });
+        }
+        let directory = File::open(data_dir)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()));
+        Ok(Self {
+            path,
+            _directory: Some(directory),
+        })
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
 }
 
 /// The user that this process runs as, by name.
@@ -235,5 +270,31 @@ impl App {
             tracing::debug!(%error, "no service manager was told");
         }
         Ok(Self { _lock: lock })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_path_still_has_a_control_socket() {
+        let dir = tempfile::tempdir().unwrap();
+        let deep = dir.path().join("x".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let socket = SocketPath::of(&deep).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(socket.path()).unwrap();
+        assert!(deep.join("control.sock").exists());
+        let again = SocketPath::of(&deep).unwrap();
+        std::os::unix::net::UnixStream::connect(again.path()).unwrap();
+    }
+
+    #[test]
+    fn one_data_directory_has_one_owner() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path()).unwrap();
+        assert!(Lock::take(dir.path()).is_err());
+        drop(first);
+        Lock::take(dir.path()).unwrap();
     }
 }

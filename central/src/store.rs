@@ -18,6 +18,7 @@ pub mod overview;
 pub mod page;
 pub mod presence;
 pub mod probes;
+pub mod reserve;
 pub mod sessions;
 pub mod site_config;
 pub mod sites;
@@ -26,6 +27,7 @@ pub mod tokens;
 pub mod users;
 pub mod value;
 
+use std::any::Any;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -55,6 +57,16 @@ pub struct Store {
     writer: Writer,
     readers: Arc<Readers>,
     path: PathBuf,
+}
+
+/// What a job answers, its type put aside: handlers have a hundred of them.
+type Answer = Box<dyn Any + Send>;
+type Job = Box<dyn FnOnce(&Connection) -> rusqlite::Result<Answer> + Send>;
+
+fn own<T: 'static>(answer: Answer) -> T {
+    *answer
+        .downcast()
+        .expect("the answer has the type of the job that made it")
 }
 
 #[derive(Debug)]
@@ -120,6 +132,12 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
+        let query: Job = Box::new(move |c| Ok(Box::new(query(c)?)));
+        self.read_any(query).await.map(own)
+    }
+
+    /// As [`Self::read`], compiled once and not once per query.
+    async fn read_any(&self, query: Job) -> Result<Answer, SqliteError> {
         let readers = self.readers.clone();
         let _permit = readers
             .permits
@@ -158,7 +176,22 @@ impl Store {
         T: Send + 'static,
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.writer.write(job).await
+        let job: Job = Box::new(move |c| Ok(Box::new(job(c)?)));
+        self.write_any(job).await.map(own)
+    }
+
+    async fn write_any(&self, job: Job) -> Result<Answer, SqliteError> {
+        let done = self.writer.write(job).await;
+        if let Err(error) = &done
+            && error.is_full()
+            && let Some(data_dir) = self.path.parent()
+            && reserve::release(data_dir)
+        {
+            tracing::error!(
+                "the disk is full: the reserve was let go, so that a person can still sign in and make room"
+            );
+        }
+        done
     }
 }
 

@@ -1,7 +1,7 @@
 //! The one place where routes are added. A route without a declared permission cannot be: there is no other door.
 
 use axum::extract::{Request, State};
-use axum::http::{Method, header};
+use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use subtle::ConstantTimeEq as _;
@@ -12,7 +12,7 @@ use super::Central;
 use super::error::ApiError;
 use crate::auth::Auth;
 use crate::auth::scope::Permission;
-use crate::auth::session::{Token, Transport, Via, is_loopback_host, is_same_origin};
+use crate::auth::session::{Token, Transport, Via, host_of, is_loopback_host, is_same_origin};
 
 /// A route as it was declared: what the generated tests walk.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -114,20 +114,17 @@ async fn guard(
     if permission == Permission::Local {
         return Err(ApiError::NotFound);
     }
-    if via.transport == Transport::Http {
-        let host = request.headers().get(header::HOST);
-        let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
-        if !is_loopback_host(host) {
-            return Err(ApiError::BadRequest(
-                "plain HTTP is only for this machine: use 127.0.0.1, localhost or HTTPS".into(),
-            ));
-        }
+    let host = host_of(request.uri(), request.headers());
+    if via.transport == Transport::Http && !host.is_some_and(is_loopback_host) {
+        return Err(ApiError::BadRequest(
+            "plain HTTP is only for this machine: use 127.0.0.1, localhost or HTTPS".into(),
+        ));
     }
     let safe = matches!(
         *request.method(),
         Method::GET | Method::HEAD | Method::OPTIONS
     );
-    if !safe && !is_same_origin(request.headers(), via.transport) {
+    if !safe && !is_same_origin(request.headers(), host, via.transport) {
         return Err(ApiError::Forbidden(
             "this request comes from another site's page".into(),
         ));

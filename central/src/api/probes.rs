@@ -19,6 +19,7 @@ use super::guard::Routes;
 use super::tell::config_changed;
 use crate::auth::scope::Permission;
 use crate::control::EchoError;
+use crate::ledger::{self, LaneLedger};
 use crate::live::ProbeNow;
 use crate::metrics::query::{AnchorCounts, LaneReport};
 use crate::scope::Scope;
@@ -497,7 +498,16 @@ async fn echo_probe(
     }))
 }
 
-fn lane(report: LaneReport) -> LedgerLane {
+fn dropped(from_seq: u64, to_seq: u64, from: Timestamp, to: Timestamp) -> LedgerDropped {
+    LedgerDropped {
+        from_seq,
+        to_seq,
+        from: Time(from),
+        to: Time(to),
+    }
+}
+
+fn samples_lane(report: LaneReport) -> LedgerLane {
     let committed = report.committed;
     LedgerLane {
         epoch: committed.epoch.to_string(),
@@ -517,12 +527,30 @@ fn lane(report: LaneReport) -> LedgerLane {
         dropped: report
             .dropped
             .into_iter()
-            .map(|dropped| LedgerDropped {
-                from_seq: dropped.from_seq,
-                to_seq: dropped.to_seq,
-                from: Time(dropped.from),
-                to: Time(dropped.to),
-            })
+            .map(|range| dropped(range.from_seq, range.to_seq, range.from, range.to))
+            .collect(),
+    }
+}
+
+fn events_lane(lane: LaneLedger) -> LedgerLane {
+    LedgerLane {
+        epoch: lane.epoch.to_string(),
+        lane: lane.lane.as_str().to_owned(),
+        watermark: lane.watermark,
+        ranges: lane
+            .ranges
+            .into_iter()
+            .map(|(from, to)| [from, to])
+            .collect(),
+        batches: lane.batches,
+        samples: lane.samples,
+        undecoded: lane.undecoded,
+        quarantined: lane.quarantined,
+        dropped: lane
+            .dropped_ranges
+            .into_iter()
+            .filter(|range| range.missing > 0)
+            .map(|range| dropped(range.from_seq, range.to_seq, range.from, range.to))
             .collect(),
     }
 }
@@ -534,12 +562,21 @@ async fn get_ledger(
     scope: Scope,
     IdOf(id): IdOf<ProbeId>,
 ) -> Result<Json<Ledger>, ApiError> {
-    let row = central.read(move |c| probes::get(c, &scope, id)).await?;
-    row.ok_or(ApiError::NotFound)?;
+    // The events lane is proved by central.db, the samples lane by metrics.db.
+    let events = central
+        .read(move |c| {
+            if probes::get(c, &scope, id)?.is_none() {
+                return Ok(None);
+            }
+            ledger::ledger(c, id).map(Some)
+        })
+        .await?
+        .ok_or(ApiError::NotFound)?;
     let report = central.metrics.ledger(id).await?;
+    let samples = report.lanes.into_iter().map(samples_lane);
     Ok(Json(Ledger {
         probe_id: id.into(),
-        lanes: report.lanes.into_iter().map(lane).collect(),
+        lanes: events.into_iter().map(events_lane).chain(samples).collect(),
         layouts: report.layouts,
         anchors: report.anchors.into(),
     }))

@@ -18,7 +18,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use super::{socket_path, user_name};
+use super::{SocketPath, user_name};
 use crate::api::{self, Central};
 use crate::auth::session::{Transport, Via};
 use crate::config::Config;
@@ -84,14 +84,15 @@ pub(super) async fn start(
         listener.set_nonblocking(true)?;
         life.spawn("https", https(listener, tls, router, life.drain())?);
     }
-    let path = socket_path(&config.data_dir);
+    let socket = SocketPath::of(&config.data_dir)?;
+    let path = socket.path();
     // We hold the directory's lock: whoever left it here is gone.
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         _ => {}
     }
-    let listener = UnixListener::bind(&path).with_context(|| path.display().to_string())?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(path).with_context(|| path.display().to_string())?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     let (router, _) = api::local_router(central.clone());
     life.spawn("control socket", local(listener, router, life.drain()));
     Ok(())

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Central;
 use crate::config::Retention;
+use crate::store::reserve;
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(600);
@@ -27,6 +28,7 @@ pub(super) async fn run(
     let keep_ms = i64::try_from(retention.events.as_millis()).unwrap_or(i64::MAX);
     while drain.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = central.clock.now();
+        keep_reserve(&central).await;
         loop {
             match central.store.write(move |c| round(c, now, keep_ms)).await {
                 Ok(true) if !drain.is_cancelled() => {}
@@ -40,6 +42,17 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+async fn keep_reserve(central: &Central) {
+    let dir = central.settings.data_dir.clone();
+    match tokio::task::spawn_blocking(move || reserve::keep(&dir)).await {
+        Ok(Ok(true)) | Err(_) => {}
+        Ok(Ok(false)) => {
+            tracing::warn!("the disk is nearly full: there is no room for the reserve")
+        }
+        Ok(Err(error)) => tracing::warn!(%error, "the reserve could not be made"),
+    }
 }
 
 /// Removes a part; `true` when there may be more.

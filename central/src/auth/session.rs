@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use data_encoding::BASE64URL_NOPAD;
 use sha2::{Digest as _, Sha256};
 use zeroize::ZeroizeOnDrop;
@@ -145,7 +145,7 @@ fn cookie(transport: Transport, value: &str, more: &str) -> HeaderValue {
 
 /// Whether a request with effects comes from our own page: `Origin` is ours, or a client that is no browser sent none.
 #[must_use]
-pub fn is_same_origin(headers: &HeaderMap, transport: Transport) -> bool {
+pub fn is_same_origin(headers: &HeaderMap, host: Option<&str>, transport: Transport) -> bool {
     let text = |name| {
         headers
             .get(name)
@@ -160,13 +160,21 @@ pub fn is_same_origin(headers: &HeaderMap, transport: Transport) -> bool {
     let Some(origin) = text("origin") else {
         return text("sec-fetch-site").is_none_or(|site| site == "same-origin");
     };
-    let Some(host) = text("host") else {
+    let Some(host) = host else {
         return false;
     };
     origin
         .strip_prefix(transport.scheme())
         .and_then(|rest| rest.strip_prefix("://"))
         .is_some_and(|ours| ours.eq_ignore_ascii_case(host))
+}
+
+/// The host that was asked: HTTP/2 says it in the request's target, HTTP/1 in a header.
+#[must_use]
+pub fn host_of<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    uri.authority()
+        .map(|authority| authority.as_str())
+        .or_else(|| headers.get(header::HOST)?.to_str().ok())
 }
 
 /// Whether plain HTTP was asked for by a name of this machine: another name that resolves here is an attack (DNS
@@ -196,8 +204,11 @@ mod tests {
 
     #[test]
     fn only_our_own_origin_is_ours() {
-        let ours =
-            |pairs: &[(&'static str, &str)]| is_same_origin(&headers(pairs), Transport::Https);
+        let ours = |pairs: &[(&'static str, &str)]| {
+            let headers = headers(pairs);
+            let host = host_of(&Uri::from_static("/"), &headers);
+            is_same_origin(&headers, host, Transport::Https)
+        };
         let host = ("host", "noc.example:8443");
         assert!(ours(&[host, ("origin", "https://noc.example:8443")]));
         assert!(ours(&[host]), "no browser");
@@ -222,6 +233,15 @@ mod tests {
             !ours(&[host, ("sec-fetch-site", "none")]),
             "a browser without an origin"
         );
+    }
+
+    #[test]
+    fn http_2_names_its_host_in_the_target() {
+        let uri = Uri::from_static("https://noc.example:8443/api/v1/session");
+        let headers = headers(&[("origin", "https://noc.example:8443")]);
+        let host = host_of(&uri, &headers);
+        assert_eq!(host, Some("noc.example:8443"));
+        assert!(is_same_origin(&headers, host, Transport::Https));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use crate::api;
-use crate::app::{self, Lock};
+use crate::app::{self, Lock, SocketPath};
 use crate::auth::session::{Transport, Via};
 use crate::config::Config;
 
@@ -20,7 +20,10 @@ pub struct Ask(Whom);
 #[derive(Debug)]
 enum Whom {
     /// The running Central.
-    Running(reqwest::Client),
+    Running {
+        client: reqwest::Client,
+        _socket: SocketPath,
+    },
     /// Opened here.
     Opened { router: Router, _lock: Lock },
 }
@@ -31,13 +34,17 @@ impl Ask {
     /// # Errors
     /// Neither does it answer nor can its data be opened here.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        let socket = app::socket_path(&config.data_dir);
-        if tokio::net::UnixStream::connect(&socket).await.is_ok() {
+        if let Ok(socket) = SocketPath::of(&config.data_dir)
+            && tokio::net::UnixStream::connect(socket.path()).await.is_ok()
+        {
             let client = reqwest::Client::builder()
-                .unix_socket(socket)
+                .unix_socket(socket.path())
                 .build()
                 .context("the client of the control socket")?;
-            return Ok(Self(Whom::Running(client)));
+            return Ok(Self(Whom::Running {
+                client,
+                _socket: socket,
+            }));
         }
         let lock = Lock::take(&config.data_dir).with_context(|| {
             format!(
@@ -89,7 +96,7 @@ impl Ask {
         body: Option<&Value>,
     ) -> anyhow::Result<Value> {
         let (status, text) = match &self.0 {
-            Whom::Running(client) => {
+            Whom::Running { client, .. } => {
                 let method = method.parse().context("a method")?;
                 let mut request = client.request(method, format!("http://localhost{path}"));
                 if let Some(body) = body {
