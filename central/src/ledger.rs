@@ -359,8 +359,9 @@ pub fn decoded(
     Ok(())
 }
 
-/// Until when everything of a probe is here without a hole, for `HelloAnswer::newest_committed` (from metrics.db):
-/// before the lowest hole of any lane that moved lately, else the newest time of all; 0 = nothing yet.
+/// Until when everything of a probe is here without a hole, for `HelloAnswer::newest_committed`.
+///
+/// From metrics.db: before the lowest hole of any lane that moved lately, else the newest time of all; 0 = nothing yet.
 ///
 /// A probe whose store is younger than this writes a gap from here on: holes of its lost store are then covered.
 ///

@@ -517,7 +517,7 @@ fn no_enum_and_nothing_that_bincode_cannot_bound_travels() {
     }
 }
 
-/// SplitMix64: the same inputs every run.
+/// `SplitMix64`: the same inputs every run.
 struct Random(u64);
 
 impl Random {
@@ -530,7 +530,7 @@ impl Random {
     }
 
     fn below(&mut self, n: usize) -> usize {
-        usize::try_from(self.next() % n.max(1) as u64).unwrap()
+        usize::try_from(self.next() % n.max(1) as u64).expect("below a usize")
     }
 }
 

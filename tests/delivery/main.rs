@@ -4,6 +4,8 @@
 //! The wide search is the simulator of `farwatch_shared::session`, over models; this one shows that the SQL does what
 //! the models say.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

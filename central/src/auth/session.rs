@@ -206,7 +206,8 @@ mod tests {
     fn only_our_own_origin_is_ours() {
         let ours = |pairs: &[(&'static str, &str)]| {
             let headers = headers(pairs);
-            let host = host_of(&Uri::from_static("/"), &headers);
+            let uri = Uri::from_static("/");
+            let host = host_of(&uri, &headers);
             is_same_origin(&headers, host, Transport::Https)
         };
         let host = ("host", "noc.example:8443");

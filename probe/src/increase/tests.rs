@@ -1,3 +1,9 @@
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "small numbers of a test"
+)]
+
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 

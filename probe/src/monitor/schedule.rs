@@ -253,6 +253,7 @@ mod tests {
     }
 
     /// Runs from `from` to `to`, finishing all at once; returns (key, slot) of runs and misses.
+    #[expect(clippy::type_complexity, reason = "two lists of a test")]
     fn drive(schedule: &mut Schedule, from: i64, to: i64) -> (Vec<(Key, i64)>, Vec<(Key, i64)>) {
         let (mut ran, mut missed) = (Vec::new(), Vec::new());
         for now in from..=to {

@@ -1320,4 +1320,3 @@ pub struct BrokenStore;
 
 /// How long reading a device's names, and then its neighbours, may take.
 const INVENTORY_DEADLINE: Duration = Duration::from_secs(30);
-

@@ -1,5 +1,6 @@
-//! Small things that other parts keep in the spool's file, so that they move with a batch or not at all: inventory,
-//! last readings, schedule. To be called inside the `extra` of `Spool::commit`, or `Spool::writing`.
+//! Small things that other parts keep in the spool's file: inventory, last readings, schedule.
+//!
+//! They move with a batch or not at all. To be called inside the `extra` of `Spool::commit`, or `Spool::writing`.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 

@@ -1,3 +1,5 @@
+#![allow(clippy::type_complexity, reason = "a table of a test")]
+
 use std::time::Duration;
 
 use farwatch_shared::model::{Column, DeviceNo, InstanceNo, LayoutNo, Metric};

@@ -68,6 +68,10 @@ pub(super) struct Spool {
     pub(super) rows: BTreeMap<BatchKey, Row>,
     pub(super) dropped: BTreeMap<(Lane, Epoch, u64), Dropped>,
     /// (lane, epoch) → (seq, first slot, last slot) of what was pruned.
+    #[expect(
+        clippy::type_complexity,
+        reason = "the line above says it shorter than a name would"
+    )]
     pub(super) pruned: BTreeMap<(Lane, Epoch), Vec<(u64, i64, i64)>>,
     pub(super) layouts: BTreeSet<Epoch>,
     pub(super) twins: BTreeMap<Epoch, Epoch>,

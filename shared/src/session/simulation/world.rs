@@ -307,7 +307,7 @@ impl World {
                 slot,
             };
             let key = spool.append(epoch, Lane::Samples, SAMPLES, content);
-            if key.seq % 2 == 0 {
+            if key.seq.is_multiple_of(2) {
                 let file = &mut self.files.samples;
                 let lane = file.lanes.entry((0, Lane::Samples, epoch)).or_default();
                 lane.admit(key.seq);
