@@ -61,6 +61,10 @@ impl World {
         let mut more = vec![
             "--credential-v2c",
             "public=public",
+            "--credential-v1",
+            "older=public",
+            "--credential-v3",
+            "core=monitor:SHA-256:look-but-do-not-touch:AES-128:between-you-and-me",
             "--poll-interval",
             "2s",
             "--icmp-interval",
