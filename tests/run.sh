@@ -160,7 +160,7 @@ browser() {
   build_web "$root" || { failed=$((failed + 1)); return 0; }
   step browser-programs 25m cargo build --locked --quiet -p farwatch-central -p farwatch-probe -p farwatch-examples
   count_one
-  step browser 10m npm --prefix web run --silent e2e
+  step browser 10m ./tests/browser.sh
   local summary
   summary=$(grep -E '[0-9]+ passed' "$log" | tail -n1)
   if [[ -n $summary ]]; then

@@ -248,6 +248,7 @@ impl World {
             .unwrap();
         if let Some(above) = greeting.new_epoch_above {
             if self.rng.random_ratio(1, 8) {
+                drop(spool);
                 return self.kill_probe().await;
             }
             spool.start_epoch(above).await.unwrap();
@@ -352,6 +353,7 @@ impl World {
             let ack = receiver.ack(decided);
             let acked = self.sender.ack(&ack);
             if faults && self.rng.random_ratio(1, 16) {
+                drop(spool);
                 return self.kill_probe().await;
             }
             spool.settle(acked.settlement).await.unwrap();

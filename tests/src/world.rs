@@ -173,7 +173,7 @@ impl World {
                     .find(|interface| interface["id"] == labels["interface_id"]);
                 let if_index = interface.and_then(|interface| interface["if_index"].as_u64());
                 let truth = match (still, if_index, self.site.device_at(address)) {
-                    (true, Some(if_index), Some(device)) => {
+                    (true, Some(if_index), Some(device)) if device.hostile().is_none() => {
                         truth(device, metric, u32::try_from(if_index)?)
                     }
                     _ => None,

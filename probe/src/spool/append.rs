@@ -66,8 +66,11 @@ pub(super) fn put(
     c.prepare_cached("INSERT INTO bodies (id, body) VALUES (?1, ?2)")?
         .execute(params![c.last_insert_rowid(), draft.body])?;
     if draft.lane == Lane::Samples {
-        c.prepare_cached("UPDATE meta SET last_tick_ms = ?1")?
-            .execute([draft.to])?;
+        // A gap of long ago does not move it back; a clock that was ahead may.
+        c.prepare_cached(
+            "UPDATE meta SET last_tick_ms = ?1 WHERE ?1 > last_tick_ms OR last_tick_ms > ?2",
+        )?
+        .execute(params![draft.to, made.now])?;
     }
     Ok(BatchKey {
         epoch,
