@@ -16,7 +16,7 @@ logs=$root/target/tests
 passed=0
 failed=0
 steps=("$@")
-((${#steps[@]} > 0)) || steps=(format lints licences scripts rust web browser)
+((${#steps[@]} > 0)) || steps=(format lints licences scripts web rust browser)
 export CARGO_TERM_COLOR=never NO_COLOR=1 CI=${CI:-true}
 
 # want COMMAND PACKAGE WHY: like need, but what needs it is skipped without it.
@@ -125,6 +125,8 @@ scripts() {
 rust() {
   local summary
   if cargo_tool cargo-nextest cargo-nextest 0.9.143 2>/dev/null; then
+    step programs 25m cargo build --workspace --locked --quiet
+    count_one
     step rust 25m cargo nextest run --workspace --locked --no-fail-fast --status-level slow --final-status-level fail
     summary=$(grep -E '^ *Summary \[' "$log" | tail -n1)
     count_reported "$(number_before passed <<<"$summary")" \
@@ -158,6 +160,7 @@ browser() {
   [[ -f web/package.json ]] && has_script e2e || return 0
   [[ -d web/node_modules ]] || npm --prefix web ci --no-fund --no-audit --loglevel=error || return 0
   build_web "$root" || { failed=$((failed + 1)); return 0; }
+  touch central/src/dashboard.rs # the pages are built into the program
   step browser-programs 25m cargo build --locked --quiet -p farwatch-central -p farwatch-probe -p farwatch-examples
   count_one
   step browser 10m ./tests/browser.sh

@@ -113,14 +113,26 @@ impl RawSeries {
             .collect();
         readings.sort_unstable();
         readings.dedup();
+        // A reading may come late in its slot (a retry takes a second), so slots are compared, not times. All slots of a
+        // device fall on one second of the interval: the one that most readings have.
+        let mut seconds = BTreeMap::<i64, u32>::new();
+        for at in &readings {
+            *seconds
+                .entry(at.div_euclid(1_000) * 1_000 % interval_ms)
+                .or_default() += 1;
+        }
+        let phase = seconds
+            .iter()
+            .max_by_key(|(_, count)| **count)
+            .map_or(0, |(phase, _)| *phase);
+        let slot_of = |at: i64| (at - phase).div_euclid(interval_ms) * interval_ms + phase;
         for pair in readings.windows(2) {
-            let mut slot = pair[0] + interval_ms;
-            while slot < pair[1] - interval_ms / 2 {
-                if !self
-                    .gaps
-                    .iter()
-                    .any(|(from, to, _)| slot >= from - interval_ms && slot <= to + interval_ms / 2)
-                {
+            let mut slot = slot_of(pair[0]) + interval_ms;
+            while slot < slot_of(pair[1]) {
+                let covered = self.gaps.iter().any(|(from, to, _)| {
+                    slot >= from - interval_ms && slot <= to + interval_ms / 2
+                });
+                if !covered {
                     problem(format!(
                         "nothing at {slot} (between {} and {}) and no gap says why",
                         pair[0], pair[1]

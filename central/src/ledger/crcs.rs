@@ -28,7 +28,8 @@ pub(super) fn compare(c: &Connection, probe: ProbeId, entry: &Entry) -> rusqlite
         )?
         .query_row(
             params![probe, key.epoch, key.lane.code(), block(key.seq)?, offset(key.seq) + 1],
-            |row| row.get(0),
+            // SQLite cuts NULL out of an empty blob: a block of which everything was given up.
+            |row| Ok(row.get::<_, Option<Vec<u8>>>(0)?.unwrap_or_default()),
         )
         .optional()?;
     if let Some(bytes) = known {

@@ -129,14 +129,19 @@ fn a_repeat_is_told_from_a_clones_content() {
 fn a_repeat_is_known_for_ever_and_newer_content_under_an_old_key_as_well() {
     let c = file();
     let probe = ProbeId::generate();
+    // Nothing is committed before it was made.
+    let then = |seq| Entry {
+        to: NOW,
+        ..entry(seq, 1_000)
+    };
     for seq in 1..=600 {
-        admit(&c, probe, &entry(seq, 1_000), NOW).unwrap();
+        admit(&c, probe, &then(seq), NOW).unwrap();
     }
     let later = NOW.plus_ms(CRC_WINDOW_MS + 1_000);
     assert_eq!(prune_crcs(&c, NOW, 10).unwrap(), 0);
     assert_eq!(prune_crcs(&c, later, 10).unwrap(), 3);
     assert_eq!(
-        admit(&c, probe, &entry(5, 1_000), later).unwrap(),
+        admit(&c, probe, &then(5), later).unwrap(),
         Admission::Repeat
     );
     let rolled_back = Entry {
