@@ -2758,12 +2758,9 @@ export interface components {
             /** @description An `https` URL; `http` only on this machine. */
             url: string;
         };
-        /** @enum {string} */
-        IncidentsWanted: "open" | "acknowledged" | "resolved" | "active";
-        /** @enum {string} */
-        AddressesOnly: "no_snmp" | "not_a_device";
-        /** @enum {string} */
-        DeviceSort: "state" | "name" | "rtt" | "address";
+        DeviceSort: string;
+        IncidentsWanted: string;
+        AddressesOnly: string;
     };
     responses: never;
     parameters: never;
