@@ -155,7 +155,7 @@ prepare() {
   flock -n 9 || die "a demo already runs on $data (FARWATCH_DEMO_DATA=… for another)"
   build_web "$root" || die "the console could not be built; see above"
   say "building the programs (the first time takes a few minutes)"
-  (cd "$root" && cargo build --locked --quiet -p farwatch-central -p farwatch-probe -p farwatch-examples)
+  (cd "$root" && cargo build --locked --quiet --workspace)
   bin=${CARGO_TARGET_DIR:-$root/target}/debug
   local port
   for port in "$http_port" "$https_port"; do

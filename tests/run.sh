@@ -161,7 +161,7 @@ browser() {
   [[ -d web/node_modules ]] || npm --prefix web ci --no-fund --no-audit --loglevel=error || return 0
   build_web "$root" || { failed=$((failed + 1)); return 0; }
   touch central/src/dashboard.rs # the pages are built into the program
-  step browser-programs 25m cargo build --locked --quiet -p farwatch-central -p farwatch-probe -p farwatch-examples
+  step browser-programs 25m cargo build --locked --quiet --workspace
   count_one
   step browser 10m ./tests/browser.sh
   local summary
