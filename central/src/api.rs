@@ -197,14 +197,14 @@ impl Central {
         .await
     }
 
-    /// When each probe was last heard, as memory knows it.
+    /// Until when the states of each probe's devices are known to be current.
     pub(crate) fn heard(&self) -> Heard {
         Heard(
             self.live
                 .probes()
                 .all()
                 .into_iter()
-                .filter_map(|(id, probe)| probe.last_heard.map(|at| (id, at)))
+                .filter_map(|(id, probe)| probe.states_as_of.map(|at| (id, at)))
                 .collect(),
         )
     }

@@ -150,7 +150,7 @@ fn store(
     }
     c.prepare_cached(
         "UPDATE probes SET lease_offered = ?2, epoch = ?3, program = ?4, host_name = ?5, os = ?6, peer_address = ?7,
-             connected_ms = ?8, last_heard_ms = ?8
+             connected_ms = ?8
          WHERE id = ?1",
     )?
     .execute(params![

@@ -542,6 +542,10 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
             .await
             .map_err(End::store)?;
         let effects = applied.ok_or(End::Superseded)?;
+        self.inner
+            .live
+            .probes()
+            .snapshot_committed(self.scope.probe(), now);
         self.receiver().confirmed();
         self.place.confirmed();
         self.open.send_replace(true);
@@ -589,18 +593,20 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
 
     /// What a restart of Central still shows of the probe. A later session's row is left alone.
     async fn write_row(&self) {
-        let now = self.inner.live.probes().get(self.scope.probe());
+        let Some(now) = self.inner.live.probes().get(self.scope.probe()) else {
+            return;
+        };
         let status = now
-            .and_then(|now| now.status)
+            .status
             .and_then(|(_, status)| serde_json::to_string(&status).ok());
         let (probe, lease) = (self.scope.probe(), self.receiver().lease().cast_signed());
-        let heard = self.place.heard.at();
+        let heard = now.states_as_of;
         let written = self
             .inner
             .writer
             .write(move |c| {
                 c.prepare_cached(
-                    "UPDATE probes SET last_heard_ms = ?3, last_status = coalesce(?4, last_status)
+                    "UPDATE probes SET last_heard_ms = coalesce(?3, last_heard_ms), last_status = coalesce(?4, last_status)
                      WHERE id = ?1 AND lease_offered = ?2",
                 )?
                 .execute(params![probe, lease, heard, status])

@@ -38,6 +38,11 @@ pub struct ProbeNow {
     pub clock_approximate: bool,
     /// Whether the watch has already called it silent.
     pub silent: bool,
+    /// The last moment at which the states of its devices were known to be current: a session counts from its snapshot
+    /// on, since what was shown before may have changed while nobody heard.
+    pub states_as_of: Option<Timestamp>,
+    /// Whether the running session has brought its snapshot.
+    current: bool,
 }
 
 /// All probes, by id.
@@ -77,6 +82,8 @@ impl Probes {
                     clock_offset_ms: None,
                     clock_approximate: false,
                     silent,
+                    states_as_of: last_heard,
+                    current: false,
                 },
             );
         }
@@ -96,12 +103,21 @@ impl Probes {
         peer.clone_into(&mut probe.peer);
         probe.last_heard = Some(now);
         probe.silent = false;
+        probe.current = false;
+    }
+
+    /// The running session's snapshot is committed: what is shown of its devices is true from now on.
+    pub fn snapshot_committed(&self, probe: ProbeId, now: Timestamp) {
+        if let Some(probe) = self.lock().get_mut(&probe) {
+            probe.current = true;
+            probe.hear(now);
+        }
     }
 
     /// A frame came. Cheap: called for each.
     pub fn heard(&self, probe: ProbeId, now: Timestamp) {
         if let Some(probe) = self.lock().get_mut(&probe) {
-            probe.last_heard = probe.last_heard.max(Some(now));
+            probe.hear(now);
         }
     }
 
@@ -109,7 +125,7 @@ impl Probes {
     pub fn status(&self, probe: ProbeId, status: Status, now: Timestamp) {
         if let Some(probe) = self.lock().get_mut(&probe) {
             probe.status = Some((now, status));
-            probe.last_heard = probe.last_heard.max(Some(now));
+            probe.hear(now);
         }
     }
 
@@ -126,6 +142,7 @@ impl Probes {
             && probe.connection == connection
         {
             probe.connected_since = None;
+            probe.current = false;
         }
     }
 
@@ -138,14 +155,6 @@ impl Probes {
     #[must_use]
     pub fn get(&self, probe: ProbeId) -> Option<ProbeNow> {
         self.lock().get(&probe).cloned()
-    }
-
-    /// Whether nothing was heard of it for [`SILENT_AFTER_MS`].
-    #[must_use]
-    pub fn is_silent(&self, probe: ProbeId, now: Timestamp) -> bool {
-        self.lock()
-            .get(&probe)
-            .is_none_or(|probe| probe.silent_at(now))
     }
 
     /// Every probe now.
@@ -196,6 +205,15 @@ impl ProbeNow {
             clock_offset_ms: None,
             clock_approximate: false,
             silent: false,
+            states_as_of: None,
+            current: false,
+        }
+    }
+
+    fn hear(&mut self, now: Timestamp) {
+        self.last_heard = self.last_heard.max(Some(now));
+        if self.current {
+            self.states_as_of = self.last_heard;
         }
     }
 
@@ -217,5 +235,31 @@ impl ProbeNow {
             }
             Some(_) => "connected",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_current_from_the_snapshot_on_not_from_the_hello() {
+        let scope = ProbeScope::new(
+            CustomerId::generate(),
+            SiteId::generate(),
+            ProbeId::generate(),
+        );
+        let probes = Probes::default();
+        let as_of = || probes.get(scope.probe()).unwrap().states_as_of;
+        probes.connected(&scope, 1, "", Timestamp(1_000));
+        probes.heard(scope.probe(), Timestamp(2_000));
+        assert_eq!(as_of(), None);
+        probes.snapshot_committed(scope.probe(), Timestamp(3_000));
+        probes.heard(scope.probe(), Timestamp(4_000));
+        assert_eq!(as_of(), Some(Timestamp(4_000)));
+        probes.disconnected(scope.probe(), 1);
+        probes.connected(&scope, 2, "", Timestamp(200_000));
+        probes.heard(scope.probe(), Timestamp(201_000));
+        assert_eq!(as_of(), Some(Timestamp(4_000)));
     }
 }

@@ -124,9 +124,15 @@ pub fn apply_snapshot(
 ) -> rusqlite::Result<Effects> {
     let mut effects = Effects::new(scope.customer(), scope.site());
     if let Some(first) = parts.first() {
-        c.prepare_cached("UPDATE probes SET lease_confirmed = max(lease_confirmed, ?2), epoch = ?3 WHERE id = ?1")?.execute(
-            params![scope.probe(), first.lease.cast_signed(), first.epoch],
-        )?;
+        c.prepare_cached(
+            "UPDATE probes SET lease_confirmed = max(lease_confirmed, ?2), epoch = ?3, last_heard_ms = ?4 WHERE id = ?1",
+        )?
+        .execute(params![
+            scope.probe(),
+            first.lease.cast_signed(),
+            first.epoch,
+            now
+        ])?;
     }
     incident::rules::probe_is_back(c, scope, now, &mut effects)?;
     states::forget_silence(c, scope)?;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 /// After this long without a word from the probe, its devices are `unknown`.
 pub const SILENT_MS: i64 = 60_000;
 
-/// When each probe was last heard. What memory knows (live sessions) is laid over what the table knows.
+/// Until when each probe's states are known to be current. What memory knows is laid over what the table knows.
 #[derive(Clone, Debug, Default)]
 pub struct Heard(pub HashMap<ProbeId, Timestamp>);
 
