@@ -293,6 +293,16 @@ impl Metrics {
             .await
     }
 
+    /// Until when everything of a probe is here without a hole; 0 = nothing is.
+    ///
+    /// # Errors
+    /// [`MetricsError::Read`].
+    pub async fn complete_to(&self, probe: ProbeId) -> Result<Timestamp, MetricsError> {
+        let now = self.0.clock.now();
+        self.blocking(move |inner| inner.with_reader(|c| ledger::complete_to(c, probe, now)))
+            .await
+    }
+
     /// Layouts that committed batches name and that have not come.
     #[must_use]
     pub fn want_layouts(&self, probe: ProbeId) -> Vec<WantedLayout> {

@@ -194,6 +194,17 @@ impl Builder {
         self
     }
 
+    /// Where the devices will be.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Ipv4Addr> {
+        let zoo = if self.zoo { plan::zoo().len() } else { 0 };
+        let first = u32::from(self.first);
+        (first..)
+            .take(self.specs.len() + zoo)
+            .map(Ipv4Addr::from)
+            .collect()
+    }
+
     /// Starts every device; from then on they answer.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ impl App {
             monitor: monitor.clone(),
             site: site_out,
             is_complete,
-            store_was_lost: opened.is_new,
+            born: opened.is_new.then_some(opened.known_from),
         };
         let answering = Answering {
             place,

@@ -46,7 +46,7 @@ pub(crate) enum Command {
     Forget(Vec<DeviceNo>),
     Listing(oneshot::Sender<Vec<Listed>>),
     Restore(Vec<DeviceRecord>, u32, oneshot::Sender<()>),
-    MissedSince(Timestamp),
+    OffSince(Timestamp),
 }
 
 /// What discovery wants to know of an address.
@@ -178,9 +178,9 @@ impl Monitor {
         let _ = answer.await;
     }
 
-    /// The probe's own store was lost: nothing since `newest` of what it sampled has arrived, and nothing will.
-    pub async fn missed_since(&self, newest: Timestamp) {
-        self.send(Command::MissedSince(newest)).await;
+    /// Nothing was sampled since then although there were devices to ask: the store that knew them was lost.
+    pub async fn off_since(&self, from: Timestamp) {
+        self.send(Command::OffSince(from)).await;
     }
 
     /// The figures now.

@@ -11,15 +11,19 @@
 //! data, the oldest unsent samples, the oldest unsent events; unsent data leaves a `dropped` record in the deleting
 //! transaction. A full disk stops nothing: pages of old batches are used again, without the file growing.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::failpoint;
-use farwatch_shared::model::{BatchKey, Epoch, GapReason, Lane, Layout};
+use farwatch_shared::model::{
+    BatchKey, Epoch, GapReason, Lane, Layout, LayoutNo, ProbeGap, SampleBatch,
+};
 use farwatch_shared::session::sender::{Heads, Order, Settlement, Stock};
 use farwatch_shared::sqlite::{self, SqliteError, Writer};
-use farwatch_shared::wire::message::batch::Batch;
+use farwatch_shared::wire::columns;
+use farwatch_shared::wire::message::batch::{Batch, SAMPLES};
 use farwatch_shared::wire::message::session::WantedLayout;
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -35,7 +39,7 @@ mod stock;
 
 pub use report::{DroppedTotal, LaneReport, SpoolReport, SpoolStatus, report_of_file};
 pub use space::SpoolLimits;
-pub use start::{Opened, account_from};
+pub use start::Opened;
 
 /// The file in the data directory.
 pub const FILE: &str = "spool.db";
@@ -300,6 +304,36 @@ impl Spool {
         self.shared.epoch.send_replace(epoch);
         self.tell();
         Ok(epoch)
+    }
+
+    /// Accounts for time before this file was begun, which neither Central nor this file knows anything of: a gap.
+    ///
+    /// # Errors
+    /// [`SpoolError`].
+    pub async fn account_for(&self, from: Timestamp, to: Timestamp) -> Result<(), SpoolError> {
+        let gap = SampleBatch {
+            probe_gaps: vec![ProbeGap {
+                from,
+                to,
+                reason: GapReason::ProbeOff.code(),
+            }],
+            ..SampleBatch::default()
+        };
+        let body = columns::encode(&gap, &HashMap::<LayoutNo, Layout>::new())
+            .expect("a batch without scrapes names no layout");
+        let draft = Draft {
+            epoch: None,
+            lane: Lane::Samples,
+            kind: SAMPLES,
+            version: columns::VERSION,
+            from,
+            to,
+            samples: 0,
+            body,
+        };
+        self.commit(vec![draft], move |c| start::account_from(c, from))
+            .await?;
+        Ok(())
     }
 
     /// Gives batches new keys whose old ones Central has with other content. They go, with the layouts of their epoch,

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use farwatch_shared::clock::Timestamp;
 use farwatch_shared::error::Chain;
 use farwatch_shared::wire::message::pull::SiteDocument;
 use farwatch_shared::wire::{decode, encode};
@@ -43,8 +44,8 @@ pub struct Steering {
     pub site: watch::Sender<Arc<Site>>,
     /// The inventory is ours, and need not be asked of Central.
     pub is_complete: bool,
-    /// The spool was made anew: what it did not send is lost.
-    pub store_was_lost: bool,
+    /// When this start made the spool anew.
+    pub born: Option<Timestamp>,
 }
 
 impl Steering {
@@ -137,8 +138,10 @@ impl Steering {
                         tracing::info!("took over {} devices from Central", records.len());
                     }
                     self.monitor.restore(records, now.highest_device_no).await;
-                    if self.store_was_lost {
-                        self.monitor.missed_since(now.newest_committed).await;
+                    if let Some(born) = self.born
+                        && now.highest_device_no > 0
+                    {
+                        self.monitor.off_since(born).await;
                     }
                     return;
                 }
@@ -186,8 +189,6 @@ fn keep(data_dir: &Path, document: &SiteDocument) {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
-
-    use farwatch_shared::clock::Timestamp;
 
     use super::*;
 

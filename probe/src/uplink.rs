@@ -81,8 +81,6 @@ pub struct Revisions {
     pub session: u64,
     /// The highest device number that Central knows of this probe; never mint at or below it.
     pub highest_device_no: u32,
-    /// Newest slot or event that Central ever committed from this probe; 0 before the first.
-    pub newest_committed: Timestamp,
 }
 
 /// What a person asked for at Central.

@@ -253,6 +253,9 @@ impl World {
             }
             spool.start_epoch(above).await.unwrap();
         }
+        if let Some((from, to)) = greeting.unaccounted {
+            spool.account_for(from, to).await.unwrap();
+        }
         let marks = {
             let heads = spool.heads().await.unwrap();
             self.sender.begin(&heads, now)

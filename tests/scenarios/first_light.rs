@@ -23,6 +23,17 @@ async fn devices_are_found_by_discovery_and_shown_with_their_own_values() {
             device.address()
         );
     }
+    eventually(
+        SOON,
+        "every port's state and every device's last answer are shown",
+        || async {
+            for device in &devices {
+                states_are_true(&world, device).await?;
+            }
+            Ok::<_, String>(())
+        },
+    )
+    .await;
     world.settle().await;
     let found = world.check_counters(true).await.unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
@@ -32,6 +43,38 @@ async fn devices_are_found_by_discovery_and_shown_with_their_own_values() {
         "every device was compared with itself: {found:?}"
     );
     world.end();
+}
+
+/// Each port's state as the device has it, from the first poll on: no change of state is needed for it to be known.
+async fn states_are_true(world: &World, device: &Value) -> Result<(), String> {
+    let id = device["id"].as_str().ok_or("no id")?;
+    let whole = world.central.get(&format!("/devices/{id}")).await;
+    let whole = whole.map_err(|error| error.to_string())?;
+    if whole["last_snmp_at"].is_null() {
+        return Err(format!("{id} has no last_snmp_at"));
+    }
+    let address = device["address"]
+        .as_str()
+        .and_then(|text| text.parse().ok());
+    let agent = world
+        .site
+        .device_at(address.ok_or("no address")?)
+        .ok_or("no agent")?;
+    let shown = world
+        .central
+        .list(&format!("/devices/{id}/interfaces"))
+        .await;
+    let shown = shown.map_err(|error| error.to_string())?;
+    for port in agent.ports() {
+        let Some(one) = shown.iter().find(|one| one["if_index"] == port.if_index) else {
+            return Err(format!("{id} lacks {}", port.name));
+        };
+        let word = if port.up { "up" } else { "down" };
+        if one["admin_status"].is_null() || one["oper_status"] != word {
+            return Err(format!("{} is {word}: {one}", port.name));
+        }
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,3 +9,4 @@ mod notify;
 mod outages;
 mod snmpd;
 mod trust;
+mod wire;

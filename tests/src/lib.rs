@@ -1,11 +1,13 @@
 //! The test bench: both programs as processes, a pretend site, and a checker that believes neither.
 //!
+//! - [`cable`] a network of its own, with pings and a plug
 //! - [`central`] Central as a process, and its API as a browser would use it
 //! - [`probe`] a probe as a process
 //! - [`eventually`] wait for a state with a limit, never for a time
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
 //! - [`world`] all of it together
 
+pub mod cable;
 pub mod central;
 pub mod checker;
 pub mod probe;

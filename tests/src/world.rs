@@ -51,13 +51,26 @@ impl World {
         configure: &[&str],
         shape: impl FnOnce(Builder) -> Builder,
     ) -> anyhow::Result<Self> {
-        let dir = tempfile::tempdir()?;
         let builder = Site::builder()
             .first(Ipv4Addr::new(127, 31, net, 1))
             .port(port);
         let site = shape(builder).start().await.context("the pretend site")?;
-        let central = Central::start(&dir.path().join("central")).await?;
         let range = format!("127.31.{net}.0/26");
+        Self::around(site, &format!("Customer {net}"), &range, configure).await
+    }
+
+    /// The same around devices that run already, in `range`.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn around(
+        site: Site,
+        customer: &str,
+        range: &str,
+        configure: &[&str],
+    ) -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let central = Central::start(&dir.path().join("central")).await?;
         let mut more = vec![
             "--credential-v2c",
             "public=public",
@@ -73,7 +86,7 @@ impl World {
             "60s",
         ];
         more.extend(configure);
-        let place = central.place(&format!("Customer {net}"), &[&range], port, &more)?;
+        let place = central.place(customer, &[range], site.port(), &more)?;
         let token = central.token(&place.site)?;
         let mut probe = Probe::join(&dir.path().join("probe"), &token)?;
         probe.start(&[])?;

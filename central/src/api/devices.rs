@@ -419,6 +419,16 @@ fn put_together(central: &Central, read: Read) -> Device {
             }
         })
         .collect();
+    // A snapshot says when a means last worked; what was read since says it too.
+    let read_at = |metric| {
+        let of = |from: &(ProbeId, DeviceNo)| {
+            central
+                .metrics
+                .last_of(source(*from), metric, InstanceNo(0))
+                .map(|value| Time(value.at))
+        };
+        sources.iter().filter_map(of).max()
+    };
     let mut anchors = Anchors::default();
     for (probe, number) in &sources {
         let one = central.metrics.anchors(*probe, Some(*number));
@@ -446,8 +456,8 @@ fn put_together(central: &Central, read: Read) -> Device {
         display_name: whole.display_name,
         credential_name: some(&record.credential),
         snmp_security: some(&record.snmp_security),
-        last_ping_at: whole.last_ping,
-        last_snmp_at: whole.last_snmp,
+        last_ping_at: whole.last_ping.max(read_at("rtt")),
+        last_snmp_at: whole.last_snmp.max(read_at("sysUpTime")),
         availability_24h: day.availability(),
         availability_30d: strips::ratio(month_available, month_known),
         days: month.iter().map(calendar_day).collect(),

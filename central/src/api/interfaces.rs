@@ -207,6 +207,32 @@ impl Values {
         }
     }
 
+    /// The newest state that was read, unless what is stored is `since` later.
+    fn status(
+        &self,
+        places: &[(Source, InstanceNo)],
+        metric: &str,
+        stored: u8,
+        since: Option<Time>,
+    ) -> u8 {
+        let newest = places
+            .iter()
+            .filter_map(|place| self.last.get(place)?.get(metric))
+            .max_by_key(|value| value.at);
+        match newest {
+            Some(value) if stored == 0 || since.is_none_or(|since| since.0 <= value.at) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "a state's small code"
+                )]
+                let code = value.value.clamp(0.0, 255.0) as u8;
+                code
+            }
+            _ => stored,
+        }
+    }
+
     fn grown(&self, places: &[(Source, InstanceNo)], metric: &str) -> Option<i64> {
         let of = |(source, instance): &(Source, InstanceNo)| {
             self.growth
@@ -230,6 +256,8 @@ fn put_together(port: Port, values: &Values) -> Interface {
     let speed = (port.speed_bps > 0).then_some(port.speed_bps);
     #[expect(clippy::cast_precision_loss, reason = "a share of a line's speed")]
     let used = |rate: Option<(f64, Timestamp)>| Some(rate?.0 / speed? as f64);
+    let admin = values.status(&places, "ifAdminStatus", port.admin, port.oper_since);
+    let oper = values.status(&places, "ifOperStatus", port.oper, port.oper_since);
     let some = |text: String| (!text.is_empty()).then_some(text);
     let word = |code: u8| usize::from(code).checked_sub(1);
     Interface {
@@ -241,8 +269,8 @@ fn put_together(port: Port, values: &Values) -> Interface {
         mac: some(port.mac),
         if_type: (port.if_type > 0).then_some(port.if_type),
         speed_bps: speed,
-        admin_status: word(port.admin).and_then(|i| AdminStatus::ALL.get(i).copied()),
-        oper_status: word(port.oper).and_then(|i| OperStatus::ALL.get(i).copied()),
+        admin_status: word(admin).and_then(|i| AdminStatus::ALL.get(i).copied()),
+        oper_status: word(oper).and_then(|i| OperStatus::ALL.get(i).copied()),
         oper_since: port.oper_since,
         in_bps: input.map(|(rate, _)| rate),
         out_bps: output.map(|(rate, _)| rate),

@@ -57,8 +57,8 @@ pub(super) async fn hello<S: SampleStore, P: PullSource>(
         .committed
         .extend(samples.map_err(|error| busy(&error))?);
     known.want_layouts = inner.samples.want_layouts(scope.probe());
-    let newest = inner.samples.newest(scope.probe()).unwrap_or_default();
-    known.newest_committed = known.newest_committed.max(newest);
+    let complete_to = inner.samples.complete_to(scope.probe()).await;
+    known.newest_committed = complete_to.map_err(|error| busy(&error))?;
     if accept.restored
         && let Err(error) = inner.enroll.after_restore().await
     {
@@ -103,17 +103,17 @@ fn store(
     rival: Option<Rival>,
 ) -> rusqlite::Result<Stored> {
     let scope = &seen.scope;
-    let row: Option<(i64, i64, Option<Timestamp>, Timestamp)> = c
+    let row: Option<(i64, i64, Option<Timestamp>)> = c
         .prepare_cached(
-            "SELECT lease_offered, lease_confirmed, revoked_ms, newest_ms FROM probes
+            "SELECT lease_offered, lease_confirmed, revoked_ms FROM probes
              WHERE id = ?1 AND customer_id = ?2 AND site_id = ?3",
         )?
         .query_row(
             params![scope.probe(), scope.customer(), scope.site()],
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .optional()?;
-    let Some((offered, confirmed, None, newest)) = row else {
+    let Some((offered, confirmed, None)) = row else {
         return Ok(Stored::Refused(Refuse {
             word: "revoked",
             retry_after_ms: 3_600_000,
@@ -171,7 +171,7 @@ fn store(
     let known = Known {
         committed: ledger::committed(c, scope.probe())?,
         want_layouts: Vec::new(),
-        newest_committed: newest,
+        newest_committed: Timestamp::default(),
         highest_device_no: highest,
         config_revision: config_revision(c, scope)?,
         addresses_revision: addresses_revision(c)?,

@@ -49,8 +49,11 @@ pub trait SampleStore: Clone + Send + Sync + 'static {
     /// Layouts that committed batches name and that have not come.
     fn want_layouts(&self, probe: ProbeId) -> Vec<WantedLayout>;
 
-    /// The newest slot committed of a probe.
-    fn newest(&self, probe: ProbeId) -> Option<Timestamp>;
+    /// Until when everything of a probe is here without a hole; 0 = nothing is.
+    fn complete_to(
+        &self,
+        probe: ProbeId,
+    ) -> impl Future<Output = Result<Timestamp, Self::Error>> + Send;
 }
 
 impl SampleStore for Metrics {
@@ -90,7 +93,7 @@ impl SampleStore for Metrics {
         Self::want_layouts(self, probe)
     }
 
-    fn newest(&self, probe: ProbeId) -> Option<Timestamp> {
-        Self::newest(self, probe)
+    async fn complete_to(&self, probe: ProbeId) -> Result<Timestamp, MetricsError> {
+        Self::complete_to(self, probe).await
     }
 }

@@ -195,7 +195,10 @@ fn an_interface_that_broke_is_reset_alone() {
     let (state, _) = read(&Counters::new(2, 2), 60, [0, 0]);
     let (state, said) = read(&state, 120, [0, 77]);
     assert_eq!(said.values, vec![Some(60), None]);
-    assert_eq!(said.anchors, vec![(1, AnchorKind::Reset, 120)]);
+    assert_eq!(
+        said.anchors,
+        vec![(0, AnchorKind::Hourly, 120), (1, AnchorKind::Reset, 120)]
+    );
     assert_eq!(said.missing, vec![1]);
     assert_eq!(
         read(&state, 180, [0, 77]).1.values,
@@ -232,7 +235,45 @@ fn a_changed_layout_keeps_what_was_read() {
         },
     );
     assert_eq!(said.values, vec![Some(5), None]);
-    assert_eq!(said.anchors, vec![(1, AnchorKind::Start, 9)]);
+    assert_eq!(
+        said.anchors,
+        vec![(0, AnchorKind::Hourly, 75), (1, AnchorKind::Start, 9)]
+    );
+}
+
+#[test]
+fn a_proof_is_sent_after_a_minute_and_then_every_hour() {
+    let spec = ColumnSpec {
+        counter: Some(Width::Bits64),
+        line_rate: None,
+        breaks: None,
+    };
+    let mut state = Counters::new(1, 0);
+    let mut sent = Vec::new();
+    for at in (0..8_000).step_by(10) {
+        let (next, said) = state.next(
+            &[spec],
+            &Readings {
+                slot_s: at,
+                at_ms: at * 1_000,
+                uptime_ticks: None,
+                raw: &[Some(at)],
+                discontinuity: &[],
+            },
+        );
+        state = next;
+        sent.extend(said.anchors.iter().map(|(_, kind, _)| (at, *kind)));
+    }
+    let hourly = |at| (at, AnchorKind::Hourly);
+    assert_eq!(
+        sent,
+        [
+            (0, AnchorKind::Start),
+            hourly(60),
+            hourly(3_660),
+            hourly(7_260)
+        ]
+    );
 }
 
 #[test]

@@ -458,9 +458,10 @@ impl Working {
             return;
         };
         let sent = self.now();
+        let interval = Duration::from_secs(self.site.icmp_interval_s.into());
         self.jobs.spawn(async move {
             Done::Pinged {
-                answers: ping_round::round(&*echo, &jobs).await,
+                answers: ping_round::round(&*echo, &jobs, interval).await,
                 sent,
             }
         });
@@ -922,16 +923,10 @@ impl Working {
                 }
                 let _ = tell.send(());
             }
-            Command::MissedSince(newest) => {
-                let begun = self.begun.unwrap_or_else(|| self.clock.now());
-                if newest.ms() != 0 && newest < begun {
-                    self.pending.probe_gap(ProbeGap {
-                        from: newest,
-                        to: begun,
-                        reason: GapReason::ProbeOff.code(),
-                    });
-                }
-            }
+            Command::OffSince(from) => match self.begun {
+                None => self.off_since = Some((from, false)),
+                Some(begun) => self.was_off(from, begun, GapReason::ProbeOff),
+            },
         }
     }
 
@@ -1004,20 +999,21 @@ impl Working {
         let begun = Timestamp::from_secs(now.secs() + 1);
         self.begun = Some(begun);
         self.slots = SlotClock::new(now.secs());
-        if let Some((from, same_boot)) = self.off_since.take()
-            && from < begun
-        {
+        if let Some((from, same_boot)) = self.off_since.take() {
             let restart = same_boot && begun.since(from) < RESTART_MS;
-            self.pending.probe_gap(ProbeGap {
-                from,
-                to: begun,
-                reason: if restart {
-                    GapReason::ProbeRestart
-                } else {
-                    GapReason::ProbeOff
-                }
-                .code(),
-            });
+            let reason = if restart {
+                GapReason::ProbeRestart
+            } else {
+                GapReason::ProbeOff
+            };
+            self.was_off(from, begun, reason);
+        }
+    }
+
+    fn was_off(&mut self, from: Timestamp, to: Timestamp, reason: GapReason) {
+        if from < to {
+            let reason = reason.code();
+            self.pending.probe_gap(ProbeGap { from, to, reason });
         }
     }
 

@@ -19,8 +19,11 @@ pub struct Opened {
     /// The epoch of this start.
     pub epoch: Epoch,
     /// Until when the probe is known to have run: author a gap (`probe_restart` within the same boot, else `probe_off`)
-    /// from here to the first poll. `None`: nothing is known here; `Greeting::unaccounted` will say.
+    /// from here to the first poll. `None`: this is the file's first start.
     pub last_tick: Option<Timestamp>,
+    /// From when on this file accounts for all time; what Central has not received of the time before is lost, and
+    /// `Greeting::unaccounted` will say so.
+    pub known_from: Timestamp,
     /// There was no file, or it was damaged: the inventory is to be pulled before numbers are minted.
     pub is_new: bool,
     /// Where a damaged file is now.
@@ -59,15 +62,18 @@ pub(super) fn open(
         }
         Err(error) => return Err(error.into()),
     };
-    let last_tick: Timestamp = connection
-        .query_row("SELECT last_tick_ms FROM meta", [], |row| row.get(0))
-        .map_err(at(path))?;
     let starts: u32 = connection
         .query_row("SELECT starts FROM meta", [], |row| row.get(0))
         .map_err(at(path))?;
-    if starts == 0 || set_aside.is_some() {
+    let is_new = starts == 0 || set_aside.is_some();
+    if is_new {
         account_from(&connection, clock.now()).map_err(at(path))?;
     }
+    let (last_tick, known_from): (Timestamp, Timestamp) = connection
+        .query_row("SELECT last_tick_ms, known_from_ms FROM meta", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .map_err(at(path))?;
     let epoch = match begin_epoch(&connection, 0) {
         Ok(epoch) => epoch,
         Err(error) if sqlite::is_full(&error) => {
@@ -79,8 +85,10 @@ pub(super) fn open(
     space::keep_reserve(path, limits);
     let opened = Opened {
         epoch,
-        last_tick: (last_tick.ms() > 0).then_some(last_tick),
-        is_new: starts == 0 || set_aside.is_some(),
+        // An earlier process may have ended before it stored anything: then its time counts from the file's first start.
+        last_tick: (!is_new).then_some(last_tick.max(known_from)),
+        known_from,
+        is_new,
         set_aside,
     };
     Ok((connection, opened))
@@ -148,10 +156,7 @@ pub(super) fn mint_epoch(c: &Connection, above: u32) -> rusqlite::Result<Epoch> 
 
 /// Notes that this store accounts for all time from `from` on: with the gap over the time before its birth, in the same
 /// transaction.
-///
-/// # Errors
-/// SQLite's own.
-pub fn account_from(c: &Connection, from: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn account_from(c: &Connection, from: Timestamp) -> rusqlite::Result<()> {
     c.execute("UPDATE meta SET known_from_ms = ?1", [from])?;
     Ok(())
 }

@@ -161,6 +161,12 @@ async fn work(
         let epoch = parts.spool.start_epoch(above).await?;
         tracing::warn!("this probe was rolled back or copied: it goes on as epoch {epoch}");
     }
+    if let Some((from, to)) = greeting.unaccounted {
+        parts.spool.account_for(from, to).await?;
+        tracing::warn!(
+            "the store of {from} to {to} is lost: what Central had not received of it is a gap"
+        );
+    }
     let heads = parts.spool.heads().await?;
     let marks = {
         let now = parts.tick();
@@ -183,7 +189,6 @@ async fn work(
             addresses: told.addresses.max(answer.addresses_revision),
             session: told.session + 1,
             highest_device_no: answer.highest_device_no,
-            newest_committed: answer.newest_committed,
         };
     });
     tracing::info!("connected to Central at {}", link.remote_address());
