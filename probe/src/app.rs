@@ -31,10 +31,11 @@ use crate::discovery::{Progress, own};
 use crate::icmp::{BindError, PingConfig, Pinger};
 use crate::identity::{Identity, Place};
 use crate::inventory::store;
-use crate::monitor::Monitor;
 use crate::monitor::keep::Keeper;
+use crate::monitor::layout::PORTS_LIMIT;
 use crate::monitor::ping_round::Echo;
 use crate::monitor::work::{self, Working};
+use crate::monitor::{Monitor, Totals};
 use crate::snmp::{Engine, EngineConfig, Snmp};
 use crate::spool::{Opened, Spool, SpoolError};
 use crate::status;
@@ -92,6 +93,10 @@ impl App {
             own: own::addresses,
             stored,
             last_tick: opened.last_tick,
+            load: work::Load {
+                devices: config.limits.devices,
+                polls_at_once: config.limits.polls_at_once,
+            },
             first_hop: config.first_hop,
             follow,
         });
@@ -311,14 +316,26 @@ impl Notices {
             .extend(sentences);
     }
 
-    /// Those, and what is wrong with the site's document.
-    fn with(&self, site: &Site) -> Vec<String> {
+    /// Those, what is wrong with the site's document, and what is too much for this probe.
+    fn with(&self, site: &Site, totals: &Totals) -> Vec<String> {
         let mut all = self
             .0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         all.extend(site.problems.iter().take(16).cloned());
+        if totals.devices_too_wide > 0 {
+            all.push(format!(
+                "devices with more interfaces than the {PORTS_LIMIT} that are watched of one device: {}",
+                totals.devices_too_wide
+            ));
+        }
+        if totals.turned_away_total > 0 {
+            all.push(format!(
+                "more devices were found than this probe may watch ([limits] devices in probe.toml): {} are watched",
+                totals.devices
+            ));
+        }
         if site.poll_interval_s == 0 {
             all.push(
                 "the site's configuration has not come from Central yet: nothing is watched"
@@ -358,7 +375,7 @@ impl Source for Vitals {
         status.rss_bytes = rss_bytes();
         let site = self.site.borrow().clone();
         status.config_revision = site.revision;
-        status.notices.extend(self.notices.with(&site));
+        status.notices.extend(self.notices.with(&site, &totals));
         let progress = self.progress.borrow().clone();
         progress.state.clone_into(&mut status.discovery_state);
         status.discovery_range = progress.range;
@@ -452,7 +469,7 @@ impl Answering {
             "polls_overran_total": totals.polls_overran_total,
             "samples_total": totals.samples_total,
             "rss_bytes": rss_bytes(),
-            "notices": self.notices.with(&site),
+            "notices": self.notices.with(&site, &totals),
             "devices": devices,
         })
     }

@@ -13,6 +13,7 @@ use crate::cli::say;
 use crate::config::Config;
 use crate::icmp::{PingConfig, Pinger};
 use crate::identity::Identity;
+use crate::status;
 
 /// For one address, so that blocked UDP is said in time even when there are several.
 const DIAL: Duration = Duration::from_secs(8);
@@ -24,7 +25,7 @@ const ROOM_BYTES: u64 = 256 * 1024 * 1024;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `data directory`, `identity`, `clock`, `name`, `udp`, `icmp`, `disk`.
+    /// `disk`, `icmp`, `clock`, `identity`, `name`, `udp`, `probe`, `credential`, `note`.
     pub what: &'static str,
     /// Whether the probe can work so.
     pub ok: bool,
@@ -67,6 +68,7 @@ pub async fn look(config: &Config, clock: &Clock) -> Vec<Finding> {
         Ok(Some(identity)) => {
             findings.extend(certificate(&identity, clock));
             findings.extend(reach(&identity, clock).await);
+            findings.extend(running(&config.data_dir, clock));
         }
         Ok(None) => findings.push(problem(
             "identity",
@@ -195,6 +197,39 @@ async fn reach(identity: &Identity, clock: &Clock) -> Vec<Finding> {
         ok: any || reached,
         ..finding
     }));
+    findings
+}
+
+/// What the running probe says of itself: that it runs, what each credential opens, and what it has to note.
+fn running(data_dir: &Path, clock: &Clock) -> Vec<Finding> {
+    let status = status::last(data_dir, clock).filter(|(_, age_ms)| status::is_running(*age_ms));
+    let Some((status, _)) = status else {
+        return vec![problem(
+            "probe",
+            "it does not run: `systemctl start farwatch-probe`, or `farwatch-probe run`".to_owned(),
+        )];
+    };
+    let mut findings = vec![fine(
+        "probe",
+        format!(
+            "it runs, {} of {} devices answer",
+            status["devices_up"], status["devices_total"]
+        ),
+    )];
+    for credential in status["credentials"].as_array().into_iter().flatten() {
+        let name = credential["name"].as_str().unwrap_or("?");
+        let version = credential["version"].as_str().unwrap_or("?");
+        let says = match credential["devices"].as_u64() {
+            Some(0) | None => format!(
+                "{name} ({version}): no device answers to it; the console's discovery page says why, address by address"
+            ),
+            Some(1) => format!("{name} ({version}): 1 device answers to it"),
+            Some(devices) => format!("{name} ({version}): {devices} devices answer to it"),
+        };
+        findings.push(fine("credential", says));
+    }
+    let notes = status["notices"].as_array().into_iter().flatten();
+    findings.extend(notes.filter_map(|note| Some(fine("note", note.as_str()?.to_owned()))));
     findings
 }
 

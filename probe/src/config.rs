@@ -54,7 +54,7 @@ pub struct Narrow {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Devices watched at the most.
-    pub devices: u32,
+    pub devices: usize,
     /// Polls under way at the same time.
     pub polls_at_once: usize,
 }

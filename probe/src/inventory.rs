@@ -79,6 +79,9 @@ pub struct Device {
 pub struct Private {
     /// Interfaces that are polled.
     pub ports: Arc<[Port]>,
+    /// How many more it has than are polled of one device; known once its table was read.
+    #[serde(skip)]
+    pub left_out: u32,
     /// `ifTableLastChange` when `ports` were read.
     pub table_changed: Option<u32>,
     /// Whether it ever answered echo requests.
@@ -273,6 +276,7 @@ impl Inventory {
         if *device.private.ports != *matched.ports {
             device.private.ports = matched.ports.into();
         }
+        device.private.left_out = matched.left_out;
         device.private.table_changed = changed;
         device.fit();
         let differs = device.differs_from(&before);
@@ -533,6 +537,7 @@ impl Device {
             if *self.private.ports != *matched.ports {
                 self.private.ports = matched.ports.into();
             }
+            self.private.left_out = matched.left_out;
             self.private.table_changed = facts.table_changed;
         }
         let interface_mac = || {
@@ -600,10 +605,13 @@ impl Device {
             .iter()
             .any(|port| !kept.contains(&port.instance.0))
         {
+            let before = self.private.ports.len();
             let ports = self.private.ports.iter().copied();
             self.private.ports = ports
                 .filter(|port| kept.contains(&port.instance.0))
                 .collect();
+            let gone = before - self.private.ports.len();
+            self.private.left_out += u32::try_from(gone).unwrap_or(u32::MAX);
         }
     }
 

@@ -6,7 +6,7 @@
 //! - [`pending`] read and not yet durable;  [`keep`] makes it durable
 //! - [`work`] the loop that owns it all
 //!
-//! One task owns inventory, schedule, states and readings; polls run beside it, as many as [`work::POLLS_AT_ONCE`], and
+//! One task owns inventory, schedule, states and readings; polls run beside it, as many as [`work::Load`] allows, and
 //! report to it. A device costs no task while nobody asks it.
 
 pub mod keep;
@@ -100,6 +100,10 @@ pub struct Totals {
     pub polls_overran_total: u64,
     /// Samples read since start.
     pub samples_total: u64,
+    /// Devices with more interfaces than are watched of one.
+    pub devices_too_wide: u32,
+    /// Times that a device was found and not watched, because there are as many as there may be.
+    pub turned_away_total: u64,
 }
 
 /// The handle of the monitor. Cheap to clone.
@@ -119,6 +123,8 @@ impl Monitor {
     }
 
     /// Discovery met something. Returns which device it is; `None` when the monitor has ended.
+    ///
+    /// `None`: it is not watched, there are as many devices as there may be.
     pub async fn found(&self, found: Found) -> Option<DeviceNo> {
         let (tell, answer) = oneshot::channel();
         self.send(Command::Found(Box::new(found), tell)).await;

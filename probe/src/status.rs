@@ -32,7 +32,22 @@ pub fn keep(data_dir: &Path, status: &Value) -> std::io::Result<()> {
     std::fs::rename(&next, data_dir.join(FILE))
 }
 
-/// Prints the status; exit code 1 when the probe is not running or not connected.
+/// What the running probe last wrote, and how long ago, ms; `None` when it never ran here or cannot be read.
+#[must_use]
+pub fn last(data_dir: &Path, clock: &Clock) -> Option<(Value, i64)> {
+    let text = std::fs::read_to_string(data_dir.join(FILE)).ok()?;
+    let status: Value = serde_json::from_str(&text).ok()?;
+    let age_ms = clock.now().since(Timestamp(status["at_ms"].as_i64()?));
+    Some((status, age_ms))
+}
+
+/// Whether a status of this age, ms, is a running probe's.
+#[must_use]
+pub const fn is_running(age_ms: i64) -> bool {
+    age_ms < STALE_AFTER_MS
+}
+
+/// Prints the status; exit code 1 when the probe is not running. Whether it reaches Central is said, and judged by `check`.
 ///
 /// # Errors
 /// It never ran here, or the file is not readable.
@@ -56,18 +71,17 @@ pub fn show(data_dir: &Path, json: bool, clock: &Clock) -> anyhow::Result<ExitCo
     let age_ms = clock
         .now()
         .since(Timestamp(status["at_ms"].as_i64().unwrap_or_default()));
-    let running = age_ms < STALE_AFTER_MS;
+    let running = is_running(age_ms);
     status["running"] = running.into();
     status["age_s"] = (age_ms / 1_000).into();
     if json {
         say(&status.to_string());
-        return Ok(ExitCode::SUCCESS);
+    } else {
+        for line in lines(&status, running, age_ms) {
+            say(&line);
+        }
     }
-    for line in lines(&status, running, age_ms) {
-        say(&line);
-    }
-    let well = running && status["connected"] == true;
-    Ok(if well {
+    Ok(if running {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
@@ -150,18 +164,23 @@ mod tests {
                 && said.contains("no answer"),
             "{said}"
         );
+        let exit = |json| {
+            show(dir.path(), json, &clock)
+                .map(|code| format!("{code:?}"))
+                .unwrap()
+        };
+        let (fine, problem) = (
+            format!("{:?}", ExitCode::SUCCESS),
+            format!("{:?}", ExitCode::FAILURE),
+        );
+        assert_eq!((exit(true), exit(false)), (fine.clone(), fine));
         clock.advance(std::time::Duration::from_secs(60));
         assert!(
             lines(&status, false, 60_000)
                 .join("\n")
                 .contains("NOT RUNNING")
         );
-        assert_eq!(
-            show(dir.path(), true, &clock)
-                .map(|code| format!("{code:?}"))
-                .unwrap(),
-            format!("{:?}", ExitCode::SUCCESS)
-        );
+        assert_eq!((exit(true), exit(false)), (problem.clone(), problem));
         assert!(show(Path::new("/nowhere/at/all"), false, &clock).is_err());
     }
 }

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use farwatch_tests::checker::RawSeries;
-use farwatch_tests::{eventually, free_udp_and_tcp_port, world::World};
+use farwatch_tests::world::{POLL, World};
+use farwatch_tests::{eventually, free_udp_and_tcp_port};
 
 const SOON: Duration = Duration::from_secs(90);
 
@@ -75,6 +76,19 @@ async fn net_snmp_agents_are_found_by_every_version_and_their_counters_are_their
             "signed",
             "createUser signer SHA-256 authsecret2\nrouser signer authNoPriv\n",
         ),
+        // SNMPv1 and nothing later.
+        (
+            "127.31.60.14",
+            "old",
+            "com2sec reader default public\ngroup old v1 reader\nview all included .1\n\
+             access old \"\" v1 noauth exact all none none\n",
+        ),
+        // Shows its name and nothing else; the second community is the test's own.
+        (
+            "127.31.60.15",
+            "narrow",
+            "view name included .1.3.6.1.2.1.1\nrocommunity public default -V name\nrocommunity tests\n",
+        ),
     ];
     let mut running = Vec::new();
     for (address, name, lines) in agents {
@@ -93,7 +107,7 @@ async fn net_snmp_agents_are_found_by_every_version_and_their_counters_are_their
     let mut world = World::start_with(60, port, &credentials, |site| site.devices(1))
         .await
         .unwrap();
-    let devices = world.devices_up(4, SOON).await;
+    let devices = world.devices_up(6, SOON).await;
     let device = |address: &str| {
         devices
             .iter()
@@ -122,6 +136,48 @@ async fn net_snmp_agents_are_found_by_every_version_and_their_counters_are_their
         ),
         (Some("signed"), Some("v3"))
     );
+
+    assert_eq!(device("127.31.60.14")["snmp"], "v1");
+    assert_eq!(device("127.31.60.15")["interfaces"], 0);
+
+    // Why a device speaks what it speaks is told, credential by credential.
+    let path = format!("/sites/{}/discovery/addresses", world.place.site);
+    eventually(SOON, "each credential's outcome is told", || async {
+        let addresses = world.central.list(&path).await;
+        let addresses = addresses.map_err(|error| error.to_string())?;
+        let old = addresses
+            .iter()
+            .find(|one| one["address"] == "127.31.60.14")
+            .ok_or("the address is not there")?;
+        let outcome = |name: &str| {
+            let mut attempts = old["attempts"].as_array().into_iter().flatten();
+            attempts
+                .find(|attempt| attempt["credential_name"] == name)
+                .map(|attempt| attempt["outcome"].to_string())
+        };
+        match (outcome("core"), outcome("public"), outcome("older")) {
+            (Some(core), Some(public), Some(older)) if core != older && public != older => Ok(()),
+            _ => Err(old.to_string()),
+        }
+    })
+    .await;
+
+    // What has nothing to read is left in peace: two or three questions a poll.
+    let packets = || {
+        let at = format!("127.31.60.15:{port}");
+        snmpget(&["-v2c", "-c", "tests"], &at, "1.3.6.1.2.1.11.1.0").unwrap()
+    };
+    let (before, since) = (packets(), Instant::now());
+    eventually(SOON, "a few polls have gone by", || async {
+        if since.elapsed() > POLL * 5 {
+            Ok(())
+        } else {
+            Err("not yet")
+        }
+    })
+    .await;
+    let asked = packets() - before;
+    assert!((5..60).contains(&asked), "{asked} questions in five polls");
 
     // ifHCInOctets of the loopback interface moves with every packet of this test: it must lie between two looks of snmpget.
     for (address, auth) in [

@@ -64,6 +64,7 @@ pub(super) struct DeviceQuery {
     /// In name, address, vendor, model or role.
     q: Option<String>,
     /// The order; worst first by default.
+    #[param(inline)]
     sort: Option<DeviceSort>,
     /// How many items, at most 10,000; 200 by default.
     limit: Option<usize>,
@@ -100,8 +101,10 @@ pub(super) fn newest(central: &Central, sources: &[(ProbeId, DeviceNo)]) -> Newe
                 .filter(|rtt| rtt.at >= loss.at)
                 .map(|rtt| rtt.value);
         }
-        let polled = last("sysUpTime").map(|value| value.at);
-        newest.at = newest.at.max(polled);
+        if let Some(uptime) = last("sysUpTime") {
+            newest.at = newest.at.max(Some(uptime.at));
+            newest.uptime = Some((uptime.value, uptime.at));
+        }
     }
     newest
 }

@@ -70,6 +70,7 @@ pub(super) struct AddressQuery {
     /// In the address or the reason.
     q: Option<String>,
     /// Only some.
+    #[param(inline)]
     only: Option<AddressesOnly>,
     /// How many items, at most 10,000; 200 by default.
     limit: Option<usize>,

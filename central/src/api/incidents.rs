@@ -32,6 +32,7 @@ pub(super) fn routes(routes: Routes) -> Routes {
 #[into_params(parameter_in = Query)]
 pub(super) struct IncidentQuery {
     /// How far they are; all by default.
+    #[param(inline)]
     state: Option<IncidentsWanted>,
     /// Only of this customer.
     customer_id: Option<Id>,

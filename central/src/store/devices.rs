@@ -243,6 +243,8 @@ pub struct Newest {
     pub loss_ratio: Option<f64>,
     /// When the newest of all was read.
     pub at: Option<Timestamp>,
+    /// Seconds since it started, and when it said so.
+    pub uptime: Option<(f64, Timestamp)>,
 }
 
 impl DeviceRow {
@@ -256,6 +258,13 @@ impl DeviceRow {
         now: Timestamp,
     ) -> Self {
         let some = |text: String| (!text.is_empty()).then_some(text);
+        // A snapshot says it, and each poll since.
+        #[expect(clippy::cast_possible_truncation, reason = "497 days at the most")]
+        let polled = newest
+            .uptime
+            .map(|(seconds, at)| ((seconds * 1_000.0) as i64, at));
+        let told = listed.uptime_ms.zip(listed.uptime_at);
+        let uptime_ms = polled.into_iter().chain(told).max_by_key(|(_, at)| *at);
         let answers = matches!(listed.state, DeviceState::Up | DeviceState::Degraded);
         Self {
             id: listed.id.into(),
@@ -277,9 +286,7 @@ impl DeviceRow {
             value_at: newest.at.map(Time),
             snmp: listed.snmp,
             interfaces: names.interfaces.get(&listed.id).copied().unwrap_or(0),
-            uptime_s: listed
-                .uptime_ms
-                .zip(listed.uptime_at)
+            uptime_s: uptime_ms
                 .filter(|(up, _)| answers && *up >= 0)
                 .map(|(up, at)| (up + now.since(at).max(0)) / 1_000),
             strip: day

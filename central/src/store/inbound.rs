@@ -245,11 +245,8 @@ impl Inbound<'_> {
             let attempts: Vec<_> = address
                 .attempts
                 .iter()
-                .map(|(credential_name, port, outcome, at)| {
-                    serde_json::json!({
-                        "credential_name": credential_name, "port": port, "outcome": outcome,
-                        "at": self.correction.apply(*at).to_string(),
-                    })
+                .map(|(credential, port, outcome, at)| {
+                    serde_json::json!([credential, port, outcome, self.correction.apply(*at)])
                 })
                 .collect();
             let seen = (address.last_seen.0 != 0).then(|| self.correction.apply(address.last_seen));

@@ -15,26 +15,32 @@ pub struct Before {
     pub port: Option<u16>,
     /// It has spoken v3 with us: nothing weaker is tried, whoever answers there now.
     pub speaks_v3: bool,
-    /// Where the last round left off: not every credential fits into one.
+    /// Where the last visit left off: not every credential fits into one.
     pub skip: usize,
+    /// What came of the visits before, in this round.
+    pub attempts: Vec<Attempt>,
 }
+
+/// One credential at one address: (its name, port, outcome, when).
+pub type Attempt = (String, u16, String, Timestamp);
 
 /// What came of the tries.
 #[derive(Clone, Debug, Default)]
 pub struct Tried {
     /// The credential that works, and its port.
     pub works: Option<(Credential, u16)>,
-    /// (credential, port, outcome, when), in order.
-    pub attempts: Vec<(String, u16, String, Timestamp)>,
+    /// Of all visits of the round, in order.
+    pub attempts: Vec<Attempt>,
     /// Something spoke SNMP there, and would not say.
     pub refused: bool,
-    /// Where the next round begins.
+    /// Where the next visit begins; 0 = all were tried.
     pub next: usize,
 }
 
-/// Tries credentials until one works, at most [`FAILURES`] of them.
+/// Tries credentials until one works, at most [`FAILURES`] of them in one visit.
 ///
-/// Ports outermost, credentials in the site's order (v3 first). Never asks outside the site's ranges.
+/// Ports outermost, credentials in the site's order (v3 first). Never asks outside the site's ranges. An agent of v3 says
+/// who it is whoever asks (RFC 3414, 4): where that question stays unanswered, the other users are not tried.
 pub async fn try_all(
     snmp: &dyn Snmp,
     clock: &Clock,
@@ -42,7 +48,10 @@ pub async fn try_all(
     address: IpAddr,
     before: &Before,
 ) -> Tried {
-    let mut tried = Tried::default();
+    let mut tried = Tried {
+        attempts: before.attempts.clone(),
+        ..Tried::default()
+    };
     if !site.allows(address) {
         return tried;
     }
@@ -63,8 +72,18 @@ pub async fn try_all(
     } else {
         0
     };
-    for (at, (port, credential)) in all.iter().enumerate().skip(start).take(FAILURES) {
-        tried.next = at + 1;
+    let mut failures = 0;
+    for (at, (port, credential)) in all.iter().enumerate().skip(start) {
+        if failures == FAILURES {
+            tried.next = at;
+            return tried;
+        }
+        if credential.version == "v3" && !before.speaks_v3 && no_v3(site, &tried.attempts, *port) {
+            let words = NO_V3.to_owned();
+            let attempt = (credential.name.clone(), *port, words, clock.now());
+            tried.attempts.push(attempt);
+            continue;
+        }
         let target = Target {
             address: SocketAddr::new(address, *port),
             auth: credential.auth.clone(),
@@ -80,10 +99,10 @@ pub async fn try_all(
         match outcome {
             Ok(()) => {
                 tried.works = Some(((*credential).clone(), *port));
-                tried.next = 0;
                 return tried;
             }
             Err(error) => {
+                failures += 1;
                 tried.refused |= !matches!(error, GetError::Timeout { .. } | GetError::Send { .. })
             }
         }
@@ -91,10 +110,22 @@ pub async fn try_all(
     tried
 }
 
+/// Whether nothing that speaks v3 is at a port: a user was not answered there.
+fn no_v3(site: &Site, attempts: &[Attempt], port: u16) -> bool {
+    attempts.iter().any(|(name, at, outcome, _)| {
+        *at == port
+            && outcome == NO_RESPONSE
+            && site
+                .credentials
+                .iter()
+                .any(|credential| credential.name == *name && credential.version == "v3")
+    })
+}
+
 /// An error of one try in a few words.
 fn outcome_words(error: &GetError) -> String {
     match error {
-        GetError::Timeout { .. } => "no response".to_owned(),
+        GetError::Timeout { .. } => NO_RESPONSE.to_owned(),
         GetError::Security { reason, .. } => match reason {
             Reason::UnknownUserName => "unknown user".to_owned(),
             Reason::WrongDigest => "wrong auth password".to_owned(),
@@ -123,10 +154,9 @@ impl Tried {
         if site.credentials.is_empty() {
             return "the site has no SNMP credential to try".to_owned();
         }
-        let refusal = self
-            .attempts
-            .iter()
-            .find(|(_, _, outcome, _)| outcome != "no response" && outcome != "cannot be reached");
+        let refusal = self.attempts.iter().find(|(_, _, outcome, _)| {
+            ![NO_RESPONSE, NO_V3, "cannot be reached"].contains(&outcome.as_str())
+        });
         match refusal {
             Some((name, port, outcome, _)) => {
                 format!("speaks SNMP at port {port}, but not with credential {name}: {outcome}")
@@ -145,7 +175,9 @@ impl Tried {
     }
 }
 
-/// Failures at one address in one round: more would look like an attack, and lock accounts.
+const NO_RESPONSE: &str = "no response";
+const NO_V3: &str = "not tried: no SNMPv3 there";
+/// Failures at one address in one visit: more would look like an attack, and lock accounts.
 const FAILURES: usize = 3;
 /// One try: two datagrams, a second apart.
 const LIMITS: Limits = Limits {
@@ -171,6 +203,7 @@ mod tests {
     #[derive(Debug)]
     struct Door {
         opens_to: &'static str,
+        speaks_v3: bool,
         knocks: Mutex<Vec<(u16, Version)>>,
     }
 
@@ -217,11 +250,15 @@ mod tests {
                 .unwrap()
                 .push((target.address.port(), target.auth.version()));
             let result = match &*target.auth {
-                Auth::V3(_) => Err(GetError::Security {
+                Auth::V3(_) if self.speaks_v3 => Err(GetError::Security {
                     target: target.address,
                     reason: Reason::UnknownUserName,
                 }),
-                _ if self.opens_to == target.address.port().to_string() => Ok(()),
+                Auth::V1(_) | Auth::V2c(_)
+                    if self.opens_to == target.address.port().to_string() =>
+                {
+                    Ok(())
+                }
                 _ => Err(GetError::Timeout {
                     target: target.address,
                     attempts: limits.attempts,
@@ -275,12 +312,13 @@ mod tests {
     fn door(opens_to: &'static str) -> Door {
         Door {
             opens_to,
+            speaks_v3: true,
             knocks: Mutex::default(),
         }
     }
 
     #[tokio::test]
-    async fn three_failures_are_enough_and_the_next_round_goes_on_from_there() {
+    async fn three_failures_are_enough_and_the_next_visit_goes_on_from_there() {
         let (door, site) = (door(""), site(5, &[161]));
         let first = knock(&door, &site, "10.0.0.1", &Before::default()).await;
         assert_eq!((first.attempts.len(), first.next), (3, 3));
@@ -290,24 +328,49 @@ mod tests {
             first.reason(&site),
             "speaks SNMP at port 161, but not with credential secure: unknown user"
         );
-        let skip = first.next;
-        let second = knock(
-            &door,
-            &site,
-            "10.0.0.1",
-            &Before {
-                skip,
-                ..Before::default()
-            },
-        )
-        .await;
-        assert_eq!(second.attempts[0].0, "c2");
-        let third = Before {
-            skip: second.next,
+        let second = Before {
+            skip: first.next,
+            attempts: first.attempts,
             ..Before::default()
         };
-        let third = knock(&door, &site, "10.0.0.1", &third).await;
-        assert_eq!(third.attempts[0].0, "secure", "and then from the start");
+        let second = knock(&door, &site, "10.0.0.1", &second).await;
+        let names: Vec<_> = second
+            .attempts
+            .iter()
+            .map(|attempt| attempt.0.as_str())
+            .collect();
+        assert_eq!(names, ["secure", "c0", "c1", "c2", "c3", "c4"]);
+        assert_eq!(second.next, 0, "and then from the start");
+        assert_eq!(door.knocks.lock().unwrap().len(), 6);
+    }
+
+    #[tokio::test]
+    async fn where_nobody_speaks_v3_one_question_tells() {
+        let (door, mut site) = (
+            Door {
+                speaks_v3: false,
+                ..door("161")
+            },
+            site(1, &[161]),
+        );
+        let secure = site.credentials[0].clone();
+        for name in ["second", "third"] {
+            let name = name.to_owned();
+            site.credentials.insert(
+                1,
+                Credential {
+                    name,
+                    ..secure.clone()
+                },
+            );
+        }
+        let tried = knock(&door, &site, "10.0.0.1", &Before::default()).await;
+        assert_eq!(tried.works.unwrap().0.name, "c0");
+        assert_eq!(
+            *door.knocks.lock().unwrap(),
+            [(161, Version::V3), (161, Version::V2c)]
+        );
+        assert_eq!((tried.attempts.len(), &*tried.attempts[1].2), (4, NO_V3));
     }
 
     #[tokio::test]

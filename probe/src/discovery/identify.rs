@@ -7,7 +7,7 @@ use std::time::Duration;
 use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::wire::message::batch::AddressRecord;
 
-use super::credentials::{self, Before, Tried};
+use super::credentials::{self, Attempt, Before, Tried};
 use crate::config::site::Site;
 use crate::inventory::facts::{self, Around, Facts};
 use crate::inventory::{Found, FoundSnmp};
@@ -15,7 +15,7 @@ use crate::monitor::{Known, Monitor};
 use crate::snmp::{Limits, Snmp, Target};
 
 /// An address to be looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
     /// Which.
     pub address: IpAddr,
@@ -23,8 +23,27 @@ pub struct Candidate {
     pub ping: Option<bool>,
     /// A person named it.
     pub by_person: bool,
-    /// Where the last round's tries of credentials left off.
+    /// Where the last visit's tries of credentials left off.
     pub skip: usize,
+    /// What came of them.
+    pub attempts: Vec<Attempt>,
+    /// Whether it was counted as answering, and as a device.
+    pub counted: (bool, bool),
+}
+
+impl Candidate {
+    /// An address of which nothing is known.
+    #[must_use]
+    pub const fn at(address: IpAddr) -> Self {
+        Self {
+            address,
+            ping: None,
+            by_person: false,
+            skip: 0,
+            attempts: Vec::new(),
+            counted: (false, false),
+        }
+    }
 }
 
 /// What became of it.
@@ -38,7 +57,7 @@ pub struct Identified {
     pub is_device: bool,
     /// It answered anything.
     pub answered: bool,
-    /// Where the next round's tries begin.
+    /// Where the next visit's tries begin; 0 = there is nothing more to try.
     pub next: usize,
 }
 
@@ -61,6 +80,7 @@ pub async fn identify(
         port: site.named(address).flatten(),
         speaks_v3: known.as_ref().is_some_and(|known| known.speaks_v3),
         skip: candidate.skip,
+        attempts: candidate.attempts.clone(),
     };
     let tried = credentials::try_all(&*snmp, &clock, &site, address, &before).await;
     let mut device = 0;
@@ -123,7 +143,7 @@ fn with_engine_id(mut facts: Facts, snmp: &dyn Snmp, address: SocketAddr) -> Fac
 
 fn already_known(candidate: &Candidate, known: &Known, clock: &Clock) -> Identified {
     Identified {
-        candidate: *candidate,
+        candidate: candidate.clone(),
         record: (candidate.ping == Some(true)).then(|| AddressRecord {
             address: candidate.address.to_string(),
             device: known.device.0,
@@ -166,9 +186,17 @@ fn told(candidate: Candidate, tried: Tried, device: u32, site: &Site, clock: &Cl
         None => "not_judged",
     };
     let reason = match (candidate.ping, tried.works.is_some()) {
+        _ if answered && device == 0 && (tried.works.is_some() || candidate.ping == Some(true)) => {
+            "answers, but is not watched: this probe watches as many devices as its probe.toml allows ([limits] devices)".to_owned()
+        }
         (Some(true), false) => format!("answers ping; {}", tried.reason(site)),
         (Some(false), false) => format!("does not answer ping; {}", tried.reason(site)),
         _ => tried.reason(site),
+    };
+    let candidate = Candidate {
+        skip: tried.next,
+        attempts: tried.attempts.clone(),
+        ..candidate
     };
     let record = (answered || candidate.by_person).then(|| AddressRecord {
         address: candidate.address.to_string(),

@@ -1,6 +1,6 @@
 //! The loop: sweep, identify, follow what devices know of each other, again after the interval.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -61,6 +61,8 @@ pub const FOLLOW: usize = 256;
 const IDENTIFY_AT_ONCE: usize = 256;
 /// Candidates that hold the sweep back.
 const QUEUE_LIMIT: usize = 1_024;
+/// Between two visits at one address, each with a few credentials.
+const VISIT_AGAIN: Duration = Duration::from_secs(10);
 /// The sweep advances this often.
 const STEP: Duration = Duration::from_millis(250);
 /// How long an echo of the sweep may take.
@@ -94,8 +96,8 @@ pub struct Rounds {
     queue: VecDeque<Candidate>,
     /// Asked in this round by SNMP.
     asked: HashSet<IpAddr>,
-    /// Where each address's next tries begin.
-    tries: HashMap<IpAddr, usize>,
+    /// To be visited again, with the credentials that are left.
+    later: VecDeque<(Instant, Candidate)>,
     pinging: usize,
     identifying: usize,
     records: Vec<AddressRecord>,
@@ -129,7 +131,7 @@ impl Rounds {
             silent: Vec::new(),
             queue: VecDeque::new(),
             asked: HashSet::new(),
-            tries: HashMap::new(),
+            later: VecDeque::new(),
             pinging: 0,
             identifying: 0,
             records: Vec::new(),
@@ -219,6 +221,7 @@ impl Rounds {
         );
         self.sweep = Some(sweep);
         self.silent.clear();
+        self.later.clear();
         self.asked.clear();
         self.named_at = None;
         self.next_round = None;
@@ -247,12 +250,15 @@ impl Rounds {
                 self.ask(again, site.icmp_rate_per_s, true);
             }
         }
+        while let Some((_, candidate)) = self.later.pop_front_if(|(at, _)| *at <= Instant::now()) {
+            self.queue.push_back(candidate);
+        }
         let swept = self.sweep.as_ref().is_some_and(Sweep::is_over)
             && self.silent.is_empty()
             && self.pinging == 0;
         if self.sweep.is_some() {
             self.progress.state = if swept { "identifying" } else { "sweeping" };
-            if swept && self.queue.is_empty() && self.identifying == 0 {
+            if swept && self.queue.is_empty() && self.later.is_empty() && self.identifying == 0 {
                 self.end_round(&site).await;
             }
         } else if self.next_round.is_some_and(|at| Instant::now() >= at) {
@@ -295,7 +301,8 @@ impl Rounds {
         self.told_at = Instant::now();
         let place = self.sweep.as_ref().map(|sweep| {
             // What is still waiting is asked again after a restart.
-            let waiting = (self.queue.len() + self.identifying + self.pinging) as u64;
+            let waiting =
+                (self.queue.len() + self.later.len() + self.identifying + self.pinging) as u64;
             Place {
                 done: sweep.taken().saturating_sub(waiting),
                 ..self.place.clone()
@@ -378,7 +385,6 @@ impl Rounds {
             return;
         };
         self.asked.insert(address);
-        let skip = self.tries.get(&address).copied().unwrap_or(0);
         let (snmp, monitor, clock, site) = (
             self.snmp.clone(),
             self.monitor.clone(),
@@ -389,10 +395,9 @@ impl Rounds {
         self.jobs.spawn(async move {
             let outcomes = echo.round(&[address], Pace::FlatOut, PATIENCE).await;
             let candidate = Candidate {
-                address,
                 ping: Some(outcomes.first().is_some_and(|outcome| outcome.is_reply())),
                 by_person,
-                skip,
+                ..Candidate::at(address)
             };
             Done::Identified(Box::new(
                 identify(snmp, monitor, clock, site, candidate).await,
@@ -402,12 +407,10 @@ impl Rounds {
 
     fn enqueue(&mut self, address: IpAddr, ping: Option<bool>, by_person: bool) {
         if self.asked.insert(address) {
-            let skip = self.tries.get(&address).copied().unwrap_or(0);
             self.queue.push_back(Candidate {
-                address,
                 ping,
                 by_person,
-                skip,
+                ..Candidate::at(address)
             });
         }
     }
@@ -445,15 +448,22 @@ impl Rounds {
             }
             Done::Identified(identified) => {
                 self.identifying -= 1;
-                self.progress.answered += u64::from(identified.answered || identified.is_device);
-                self.progress.identified += u64::from(identified.is_device);
-                let address = identified.candidate.address;
-                if identified.next == 0 {
-                    self.tries.remove(&address);
-                } else if identified.record.is_some() || identified.candidate.ping.is_none() {
-                    self.tries.insert(address, identified.next);
+                let Identified {
+                    mut candidate,
+                    record,
+                    is_device,
+                    answered,
+                    next,
+                } = *identified;
+                let (seen, known) = candidate.counted;
+                candidate.counted = (seen || answered || is_device, known || is_device);
+                self.progress.answered += u64::from(candidate.counted.0 && !seen);
+                self.progress.identified += u64::from(candidate.counted.1 && !known);
+                if next != 0 && (record.is_some() || candidate.ping.is_none()) {
+                    self.later
+                        .push_back((Instant::now() + VISIT_AGAIN, candidate));
                 }
-                self.records.extend(identified.record);
+                self.records.extend(record);
             }
         }
     }

@@ -15,6 +15,8 @@ pub struct Matched {
     pub records: Vec<InterfaceRecord>,
     /// Those that are polled, by instance.
     pub ports: Vec<Port>,
+    /// How many more could be polled than one device may have.
+    pub left_out: u32,
     /// Interfaces that were there before and are at another index now.
     pub moved: usize,
 }
@@ -111,7 +113,10 @@ fn assemble(
                 out.moved += usize::from(record.present && record.if_index != facts.if_index);
                 record.instance
             }
-            None if out.ports.len() >= PORTS_LIMIT => continue,
+            None if out.ports.len() >= PORTS_LIMIT => {
+                out.left_out += u32::from(facts.mask != 0);
+                continue;
+            }
             None => {
                 next += 1;
                 next
@@ -129,14 +134,19 @@ fn assemble(
             speed_bps: facts.speed_bps,
             present: true,
         });
-        if facts.mask != 0 && out.ports.len() < PORTS_LIMIT {
-            out.ports.push(Port {
-                instance: InstanceNo(instance),
-                if_index: facts.if_index,
-                mask: facts.mask,
-                speed_bps: facts.speed_bps,
-            });
+        if facts.mask == 0 {
+            continue;
         }
+        if out.ports.len() >= PORTS_LIMIT {
+            out.left_out += 1;
+            continue;
+        }
+        out.ports.push(Port {
+            instance: InstanceNo(instance),
+            if_index: facts.if_index,
+            mask: facts.mask,
+            speed_bps: facts.speed_bps,
+        });
     }
     let gone = known
         .iter()

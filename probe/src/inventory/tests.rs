@@ -196,7 +196,7 @@ fn an_observation_that_says_nothing_new_is_not_told() {
 
 #[test]
 fn a_record_always_fits_into_a_batch() {
-    let rows = (1..5_000)
+    let rows: Vec<_> = (1..5_000)
         .map(|index| InterfaceFacts {
             if_index: index,
             name: format!("port {index} {}", "x".repeat(200)).as_str().into(),
@@ -206,6 +206,7 @@ fn a_record_always_fits_into_a_batch() {
             ..InterfaceFacts::default()
         })
         .collect();
+    let all = rows.len();
     let mut inventory = Inventory::default();
     let no = observe(
         &mut inventory,
@@ -223,4 +224,6 @@ fn a_record_always_fits_into_a_batch() {
     assert!(device.private.ports.len() <= crate::monitor::layout::PORTS_LIMIT);
     let kept = device.record.interfaces.len();
     assert!(kept > 50 && device.private.ports.len() <= kept);
+    let left_out = usize::try_from(device.private.left_out).unwrap();
+    assert_eq!(left_out + device.private.ports.len(), all);
 }
