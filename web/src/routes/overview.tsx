@@ -9,6 +9,7 @@ import { Bars, BUSY } from '../components/Bars';
 import { EventHistogram } from '../components/EventHistogram';
 import { FreshnessPlot } from '../components/FreshnessPlot';
 import { IncidentRow } from '../components/IncidentRow';
+import { probeGlyph } from '../components/ProbeLines';
 import { Spark } from '../components/Spark';
 import { Pairs, PlaceGlyph } from '../components/StateText';
 import { Strip } from '../components/Strip';
@@ -16,7 +17,15 @@ import { StripAxis } from '../components/StripAxis';
 import { useScope } from '../components/session';
 import { worstFirst } from '../lib/incidents';
 import type { Scope } from '../lib/scope';
-import { COUNT_ORDER, PROBE_RANK, probeShape, probeTrouble, STATE_WORD, situation } from '../lib/state';
+import {
+  COUNT_ORDER,
+  PROBE_RANK,
+  PROBE_WORD,
+  probeShape,
+  probeTrouble,
+  STATE_WORD,
+  situation,
+} from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
 import { availability, bits, count, milliseconds, percent, plural } from '../lib/units';
 import { Changing } from '../ui/Changing';
@@ -282,7 +291,7 @@ function Freshness({ probes }: { probes: UseQueryResult<List<Probe>> }) {
                     <tr key={probe.id}>
                       <td className="b">
                         <Link className="row" to="/probes/$probeId" params={{ probeId: probe.id }}>
-                          <Glyph shape={shape === 'stale' ? 'unknown' : 'warning'} label={shape} />
+                          <Glyph shape={probeGlyph(shape)} label={PROBE_WORD[probe.state]} />
                           <bdi>{probe.name}</bdi>
                         </Link>
                       </td>

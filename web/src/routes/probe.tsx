@@ -10,7 +10,7 @@ import type { Ledger, Probe } from '../api/types';
 import { Ago, Since } from '../components/Age';
 import { Progress, progressText } from '../components/DiscoveryPanel';
 import { EventList } from '../components/EventList';
-import { behindText, certificateDays, probeGlyph, spoolText } from '../components/ProbeLines';
+import { behindText, Certificate, probeGlyph, spoolText } from '../components/ProbeLines';
 import { useMayNot } from '../components/session';
 import { ZoneContext } from '../components/zone';
 import { PROBE_STALE_S, PROBE_WORD, probeShape, probeTrouble, severityShape } from '../lib/state';
@@ -336,8 +336,6 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
 
 /** Everything between the probe and Central: heard, spool, clock, certificate, echo, anchors. */
 function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
-  const now = useNow();
-  const days = certificateDays(probe, now);
   const silent = probe.state === 'silent';
   return (
     <Panel title="Link to Central">
@@ -383,15 +381,12 @@ function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
         </dd>
         <dt>Certificate</dt>
         <dd>
-          {probe.certificate && days !== null ? (
+          {probe.certificate ? (
             <span className="row">
-              {days < 14 && <Glyph shape="warning" label="soon" />}
-              <span>
-                {days < 0 ? 'expired' : `ends in ${plural(days, 'day')}`},{' '}
-                <span className="t3">
-                  {absolute(probe.certificate.not_after, zone)}; renewed from{' '}
-                  {absolute(probe.certificate.renew_after, zone)}
-                </span>
+              <Certificate probe={probe} />
+              <span className="t3">
+                at {absolute(probe.certificate.not_after, zone)}; renews itself from{' '}
+                {absolute(probe.certificate.renew_after, zone)}
               </span>
             </span>
           ) : (
