@@ -10,7 +10,7 @@ import type { DeviceList, DeviceRow, State } from '../api/types';
 import { csv, download } from '../lib/csv';
 import { rank } from '../lib/find';
 import { byAddress, natural } from '../lib/natural';
-import { countStates, isState, STATE_RANK, STATE_WORD } from '../lib/state';
+import { countStates, isState, STATE_RANK, STATE_WORD, stateWhy } from '../lib/state';
 import { count, milliseconds, percent } from '../lib/units';
 import { Changing } from '../ui/Changing';
 import type { Column } from '../ui/columns';
@@ -82,7 +82,7 @@ const STATE: Column<DeviceRow> = {
   cell: (device) => (
     <span className={device.state === 'up' ? 't3' : undefined} title={device.state_reason ?? undefined}>
       <Changing value={device.state}>{STATE_WORD[device.state]}</Changing>
-      {device.state_reason && <span className="t2"> · {device.state_reason}</span>}
+      {stateWhy(device) && <span className="t2"> · {stateWhy(device)}</span>}
       {device.muted_until && <span className="t3"> · muted</span>}
     </span>
   ),

@@ -1,5 +1,5 @@
 import { Fragment } from 'react';
-import { useNow } from '../api/clock';
+import { serverNow, useNow } from '../api/clock';
 import type { Window } from '../api/queries';
 import type { Device, Interface, State } from '../api/types';
 import { TrafficChart } from '../charts/TrafficChart';
@@ -12,8 +12,11 @@ import { Bars, BUSY } from './Bars';
 import { Spark } from './Spark';
 import { useZone } from './zone';
 
-/** The state an interface is drawn with. Switched off by hand is not a fault. */
-export function interfaceState(one: Interface, stale: boolean): { state: State; word: string } {
+/**
+ * The state an interface is drawn with. Switched off by hand is not a fault, and a socket that nobody has plugged
+ * anything into since Farwatch knows it is none either: only a link that went down is.
+ */
+export function interfaceState(one: Interface, stale: boolean): { state: State | 'notice'; word: string } {
   if (stale) return { state: 'unknown', word: 'Stale' };
   if (one.admin_status === 'down') return { state: 'maintenance', word: 'Switched off' };
   switch (one.oper_status) {
@@ -25,17 +28,20 @@ export function interfaceState(one: Interface, stale: boolean): { state: State; 
     case 'down':
     case 'lowerLayerDown':
     case 'notPresent':
-      return { state: 'down', word: 'Down' };
+      return one.oper_since === null
+        ? { state: 'notice', word: 'Not connected' }
+        : { state: 'down', word: 'Down' };
     default:
       return { state: 'unknown', word: 'Not known' };
   }
 }
 
-/** In use: up, or down though it should not be, or with traffic today. */
+/** In use: up, or gone down within a week though nobody switched it off. */
 export function inUse(one: Interface): boolean {
   if (one.type === 24) return false; // softwareLoopback, IANAifType
-  const carried = [...one.in_spark, ...one.out_spark].some((value) => value !== null && value > 0);
-  return one.oper_status === 'up' || carried;
+  if (one.oper_status === 'up') return true;
+  if (one.admin_status === 'down') return false;
+  return one.oper_since !== null && serverNow() - Date.parse(one.oper_since) < 7 * 86_400_000;
 }
 
 export function sortedInterfaces(all: readonly Interface[]): Interface[] {
@@ -77,7 +83,7 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
             const { state, word } = interfaceState(one, stale);
             const errors = (one.in_errors_1h ?? 0) + (one.out_errors_1h ?? 0);
             const unknownErrors = one.in_errors_1h === null && one.out_errors_1h === null;
-            const down = state === 'down' || state === 'maintenance';
+            const down = state === 'down' || state === 'maintenance' || state === 'notice';
             const isOpen = open === one.id;
             const about = one.alias || (one.descr !== one.name ? one.descr : '');
             return (
@@ -102,8 +108,12 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                     {one.speed_bps ? lineSpeed(one.speed_bps) : <span className="t3">–</span>}
                   </td>
                   {down ? (
-                    <td colSpan={5} className="t2">
-                      {state === 'maintenance' ? 'Switched off' : 'Link down'}
+                    <td colSpan={5} className={state === 'notice' ? 't3' : 't2'}>
+                      {state === 'maintenance'
+                        ? 'Switched off'
+                        : state === 'notice'
+                          ? 'Not connected'
+                          : 'Link down'}
                       {one.oper_since && (
                         <>
                           {' '}

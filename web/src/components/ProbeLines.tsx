@@ -27,6 +27,11 @@ export function spoolText(probe: Probe): string {
   return `${count(probe.spool.batches)} batches, ${value} ${unit}`;
 }
 
+/** The version alone; Central has it with the program's name before it. */
+export function versionText(probe: Probe): string | null {
+  return probe.version?.replace(/^farwatch-probe\s+/, '') ?? null;
+}
+
 export function behindText(probe: Probe): string {
   return probe.backlog_behind_s === null ? 'not known' : `${duration(probe.backlog_behind_s)} behind`;
 }
@@ -73,12 +78,13 @@ export function ProbeLines({ probes }: { probes: readonly Probe[] }) {
           <div>
             <small>Spool</small>
             <span className="num">
-              {spoolText(probe)}, {behindText(probe)}
+              {spoolText(probe)}
+              {probe.backlog_behind_s !== null && `, ${behindText(probe)}`}
             </span>
           </div>
           <div>
             <small>Version</small>
-            {probe.version ?? <span className="t3">not known</span>}
+            {versionText(probe) ?? <span className="t3">not known</span>}
           </div>
           <div>
             <small>Certificate</small>

@@ -71,6 +71,11 @@ export function situation(counts: Counts, customers: readonly { counts: Counts }
   return devices === 1 ? 'The one device is up' : `All ${count(devices)} devices are up`;
 }
 
+/** Why the device is in its state. What is up needs no reason: it would only repeat the last event. */
+export function stateWhy(device: { state: State; state_reason: string | null }): string | null {
+  return device.state === 'up' ? null : device.state_reason;
+}
+
 /** "1 down, 12 unreachable, 4 degraded", for a site or a customer; "all 42 up" when nothing is wrong. */
 export function notUp(counts: Counts): string {
   const parts = COUNT_ORDER.filter((state) => state !== 'up' && counts[state] > 0).map(

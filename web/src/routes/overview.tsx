@@ -9,11 +9,9 @@ import { Bars, BUSY } from '../components/Bars';
 import { EventHistogram } from '../components/EventHistogram';
 import { FreshnessPlot } from '../components/FreshnessPlot';
 import { IncidentRow } from '../components/IncidentRow';
+import { PlaceTable } from '../components/PlaceTable';
 import { probeGlyph } from '../components/ProbeLines';
 import { Spark } from '../components/Spark';
-import { Pairs, PlaceGlyph } from '../components/StateText';
-import { Strip } from '../components/Strip';
-import { StripAxis } from '../components/StripAxis';
 import { useScope } from '../components/session';
 import { worstFirst } from '../lib/incidents';
 import type { Scope } from '../lib/scope';
@@ -27,7 +25,7 @@ import {
   situation,
 } from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
-import { availability, bits, count, milliseconds, percent, plural } from '../lib/units';
+import { bits, count, milliseconds, percent, plural } from '../lib/units';
 import { Changing } from '../ui/Changing';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Loaded } from '../ui/Feedback';
@@ -153,49 +151,16 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
     >
       <Loaded query={overview} what="Customers" rows={9}>
         {({ customers }) => (
-          <div className="scroll-x">
-            <table className="tbl">
-              <thead>
-                <tr>
-                  <th>Customer</th>
-                  <th className="r hide-s">Sites</th>
-                  <th className="r hide-s">Devices</th>
-                  <th>Not up</th>
-                  <th style={{ width: '37%', minWidth: 150 }}>
-                    <StripAxis />
-                  </th>
-                  <th className="r">Avail.</th>
-                </tr>
-              </thead>
-              <tbody>
-                {customers.slice(0, 12).map((customer) => (
-                  <tr key={customer.id}>
-                    <td>
-                      <Link
-                        className="row b"
-                        to="/customers/$customerId"
-                        params={{ customerId: customer.id }}
-                      >
-                        <PlaceGlyph place={customer} />
-                        <bdi>{customer.name}</bdi>
-                      </Link>
-                    </td>
-                    <td className="r t2 hide-s">{count(customer.sites)}</td>
-                    <td className="r t2 hide-s">{count(customer.devices)}</td>
-                    <td>
-                      <Pairs counts={customer.counts} />
-                    </td>
-                    <td>
-                      <Strip strip={customer.strip} />
-                    </td>
-                    <td className={(customer.availability_24h ?? 1) < 0.999 ? 'r' : 'r t2'}>
-                      {customer.availability_24h === null ? '–' : availability(customer.availability_24h)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <PlaceTable
+            head="Customer"
+            places={customers.slice(0, 12)}
+            before={[{ head: 'Sites', of: (customer) => customer.sites }]}
+            link={(customer, inside) => (
+              <Link className="row b" to="/customers/$customerId" params={{ customerId: customer.id }}>
+                {inside}
+              </Link>
+            )}
+          />
         )}
       </Loaded>
     </Panel>

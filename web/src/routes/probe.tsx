@@ -10,7 +10,7 @@ import type { Ledger, Probe } from '../api/types';
 import { Ago, Since } from '../components/Age';
 import { Progress, progressText } from '../components/DiscoveryPanel';
 import { EventList } from '../components/EventList';
-import { behindText, Certificate, probeGlyph, spoolText } from '../components/ProbeLines';
+import { behindText, Certificate, probeGlyph, spoolText, versionText } from '../components/ProbeLines';
 import { useMayNot } from '../components/session';
 import { ZoneContext } from '../components/zone';
 import { PROBE_STALE_S, PROBE_WORD, probeShape, probeTrouble, severityShape } from '../lib/state';
@@ -221,7 +221,7 @@ function ProbeView({ probe }: { probe: Probe }) {
             </Panel>
             <Panel title="Events" meta="newest first">
               <Loaded query={events} what="Events" rows={4}>
-                {({ items }) => <EventList events={items} />}
+                {({ items }) => <EventList events={items} named />}
               </Loaded>
             </Panel>
           </div>
@@ -310,9 +310,9 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
           <bdi>{probe.host_name ?? '–'}</bdi>
         </dd>
         <dt>System</dt>
-        <dd title={probe.os ?? undefined}>{probe.os ?? '–'}</dd>
+        <dd className="wraps">{probe.os ?? '–'}</dd>
         <dt>Version</dt>
-        <dd>{probe.version ?? '–'}</dd>
+        <dd>{versionText(probe) ?? '–'}</dd>
         <dt>Comes from</dt>
         <dd className="num">{probe.address ?? '–'}</dd>
         <dt>Epoch</dt>
@@ -322,11 +322,15 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
         <dt>Lease</dt>
         <dd className="num">{count(probe.lease)}</dd>
         <dt>Added</dt>
-        <dd>{absolute(probe.created_at, zone)}</dd>
+        <dd title={absolute(probe.created_at, zone)}>
+          <Ago at={probe.created_at} />
+        </dd>
         {probe.revoked_at && (
           <>
             <dt>Revoked</dt>
-            <dd>{absolute(probe.revoked_at, zone)}</dd>
+            <dd>
+              <Ago at={probe.revoked_at} loud />
+            </dd>
           </>
         )}
       </dl>
@@ -361,7 +365,7 @@ function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
         </dd>
         <dt>Behind</dt>
         <dd>
-          {behindText(probe)}
+          {probe.backlog_behind_s === null && probe.spool.batches === 0 ? 'nothing' : behindText(probe)}
           {probe.spool.oldest_unacked_at && (
             <span className="t3">, oldest from {absolute(probe.spool.oldest_unacked_at, zone)}</span>
           )}

@@ -6,7 +6,7 @@ import { useNow } from '../api/clock';
 import { probesQuery } from '../api/queries';
 import type { Probe } from '../api/types';
 import { Ago } from '../components/Age';
-import { probeGlyph, spoolText } from '../components/ProbeLines';
+import { probeGlyph, spoolText, versionText } from '../components/ProbeLines';
 import { useMayNot, useScope } from '../components/session';
 import { certificateState, certificateText } from '../lib/certificate';
 import { natural } from '../lib/natural';
@@ -179,7 +179,7 @@ const COLUMNS: Column<Probe>[] = [
     min: 62,
     priority: 9,
     compare: (a, b) => natural(a.version ?? '', b.version ?? ''),
-    cell: (probe) => <span className="t2">{probe.version ?? '–'}</span>,
+    cell: (probe) => <span className="t2">{versionText(probe) ?? '–'}</span>,
   },
   {
     id: 'certificate',

@@ -44,7 +44,7 @@ export function roomNeeded(texts: readonly string[]): number {
   if (texts.length === 0) return 0;
   const lengths = texts.map((text) => text.length).sort((a, b) => a - b);
   const most = lengths[Math.min(lengths.length - 1, Math.ceil(lengths.length * 0.95) - 1)] ?? 0;
-  return Math.min(MAX_ROOM, Math.ceil(most * 7.2) + 24);
+  return Math.min(MAX_ROOM, Math.ceil(most * 7.4) + 30);
 }
 
 export function parseSort(sort: string | undefined): SortingState {
