@@ -10,6 +10,7 @@ import { createRoot } from 'react-dom/client';
 import { ApiError, onSignedOut } from './api/client';
 import { sessionQuery } from './api/queries';
 import { makeRouter } from './router';
+import { startDensity } from './ui/density';
 import { startTheme } from './ui/theme';
 
 declare const __MOCKS__: boolean;
@@ -37,6 +38,7 @@ onSignedOut(() => {
 
 async function start(): Promise<void> {
   startTheme();
+  startDensity();
   if (__MOCKS__) {
     const { startMocks } = await import('./mocks/browser');
     await startMocks();

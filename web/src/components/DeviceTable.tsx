@@ -11,8 +11,9 @@ import { csv, download } from '../lib/csv';
 import { rank } from '../lib/find';
 import { byAddress, natural } from '../lib/natural';
 import { countStates, isState, STATE_RANK, STATE_WORD, stateWhy } from '../lib/state';
-import { count, milliseconds, percent } from '../lib/units';
+import { count, milliseconds, percent, plural } from '../lib/units';
 import { Changing } from '../ui/Changing';
+import { copyText } from '../ui/CopyButton';
 import type { Column } from '../ui/columns';
 import { DataTable } from '../ui/DataTable';
 import { Empty, Loaded } from '../ui/Feedback';
@@ -65,6 +66,7 @@ const PLACE: Column<DeviceRow> = {
   min: 150,
   share: 1.75,
   priority: 5,
+  roomFor: (device) => `${device.customer_name} / ${device.site_name}`,
   compare: (a, b) => natural(a.customer_name, b.customer_name) || natural(a.site_name, b.site_name),
   cell: (device) => (
     <span className="t2" title={`${device.customer_name} / ${device.site_name}`}>
@@ -211,7 +213,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
   const columns = inSite ? SITE_COLUMNS : ALL_COLUMNS;
   const more = query.data && query.data.total > query.data.items.length;
 
-  const exportCsv = () => {
+  const exportCsv = (chosen: readonly DeviceRow[]) => {
     const head = [
       'name',
       'customer',
@@ -225,7 +227,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
       'loss_ratio',
       'value_at',
     ];
-    const body = shown.map((row) => [
+    const body = chosen.map((row) => [
       row.name,
       row.customer_name,
       row.site_name,
@@ -296,7 +298,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
             className="btn ghost icon"
             aria-label="Export what is filtered as CSV"
             title="Export what is filtered as CSV"
-            onClick={exportCsv}
+            onClick={() => exportCsv(shown)}
           >
             <Icon of={Download} />
           </button>
@@ -323,6 +325,28 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
             noun={['device', 'devices']}
             order="sorted by state, worst first"
             filter={`${picked ?? ''} ${q}`}
+            selectedActs={(chosen) => (
+              <>
+                <button type="button" className="link" onClick={() => exportCsv(chosen)}>
+                  Export
+                </button>
+                <button
+                  type="button"
+                  className="link"
+                  onClick={() =>
+                    void copyText(chosen.map((row) => row.address).join('\n')).then((done) =>
+                      toast(
+                        done
+                          ? `${plural(chosen.length, 'address', 'addresses')} copied`
+                          : 'The browser did not let the addresses be copied',
+                      ),
+                    )
+                  }
+                >
+                  Copy addresses
+                </button>
+              </>
+            )}
             onOpen={(device) => void navigate({ to: '/devices/$deviceId', params: { deviceId: device.id } })}
             empty={
               rows?.length === 0 ? (

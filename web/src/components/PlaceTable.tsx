@@ -38,7 +38,12 @@ interface Props<T extends Place> {
 const FINE = 0.999;
 
 export function worstPlaceFirst(a: Place, b: Place): number {
-  return STATE_RANK[a.state] - STATE_RANK[b.state] || natural(a.name, b.name);
+  // One without devices has no state to compare; it comes last.
+  return (
+    Number(a.devices === 0) - Number(b.devices === 0) ||
+    STATE_RANK[a.state] - STATE_RANK[b.state] ||
+    natural(a.name, b.name)
+  );
 }
 
 export function PlaceTable<T extends Place>({ head, places, link, before = [], after = [], note }: Props<T>) {

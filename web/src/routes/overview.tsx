@@ -9,7 +9,7 @@ import { Bars, BUSY } from '../components/Bars';
 import { EventHistogram } from '../components/EventHistogram';
 import { FreshnessPlot } from '../components/FreshnessPlot';
 import { IncidentRow } from '../components/IncidentRow';
-import { PlaceTable } from '../components/PlaceTable';
+import { PlaceTable, worstPlaceFirst } from '../components/PlaceTable';
 import { probeGlyph } from '../components/ProbeLines';
 import { Spark } from '../components/Spark';
 import { useScope } from '../components/session';
@@ -153,7 +153,7 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
         {({ customers }) => (
           <PlaceTable
             head="Customer"
-            places={customers.slice(0, 12)}
+            places={[...customers].sort(worstPlaceFirst).slice(0, 12)}
             before={[{ head: 'Sites', of: (customer) => customer.sites }]}
             link={(customer, inside) => (
               <Link className="row b" to="/customers/$customerId" params={{ customerId: customer.id }}>

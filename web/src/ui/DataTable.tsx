@@ -17,9 +17,11 @@ import {
 } from 'react';
 import { nextRow } from '../lib/grid';
 import { count } from '../lib/units';
-import { type Column, fitting, parseSort, roomNeeded, sortText } from './columns';
+import { type Column, fitting, parseSort, roomFor, sortText } from './columns';
+import { ROW_PX, useDensity } from './density';
 import { Icon } from './Icon';
 import { useHeldOrder } from './order';
+import { NOTHING, ranged, toggled } from './selection';
 
 interface Props<T> {
   label: string;
@@ -39,14 +41,30 @@ interface Props<T> {
   /** What is filtered by; another filter starts at the top. */
   filter?: string;
   empty: ReactNode;
+  /** What can be done with the rows selected by x; without it nothing can be selected. */
+  selectedActs?: (rows: readonly T[]) => ReactNode;
 }
 
-const ROW = 32;
 const OVERSCAN = 6;
 
 export function DataTable<T>(props: Props<T>) {
-  const { label, rows, columns, rowKey, rowClass, onOpen, compare, sort, onSort, hidden, noun, empty } =
-    props;
+  const {
+    label,
+    rows,
+    columns,
+    rowKey,
+    rowClass,
+    onOpen,
+    compare,
+    sort,
+    onSort,
+    hidden,
+    noun,
+    empty,
+    selectedActs,
+  } = props;
+  const rowPx = ROW_PX[useDensity()];
+  const [selection, setSelection] = useState(NOTHING);
   const body = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(1200);
   const [gutter, setGutter] = useState(0);
@@ -65,10 +83,7 @@ export function DataTable<T>(props: Props<T>) {
     return () => observer.disconnect();
   }, []);
 
-  const room = useMemo(
-    () => columns.map((column) => (column.roomFor ? roomNeeded(rows.map(column.roomFor)) : 0)),
-    [columns, rows],
-  );
+  const room = useMemo(() => columns.map((column) => roomFor(column, rows)), [columns, rows]);
   const rooms = room.join();
   const shown = useMemo(() => {
     const needs = rooms.split(',').map(Number);
@@ -97,7 +112,7 @@ export function DataTable<T>(props: Props<T>) {
     };
   }, [sorting, columns, compare]);
 
-  const held = useHeldOrder(rows, order, rowKey, busy || active !== null);
+  const held = useHeldOrder(rows, order, rowKey, busy || active !== null || selection.keys.size > 0);
   const activeIndex = useMemo(
     () => (active === null ? -1 : held.rows.findIndex((row) => rowKey(row) === active)),
     [held.rows, active, rowKey],
@@ -139,19 +154,21 @@ export function DataTable<T>(props: Props<T>) {
   const virtual = useVirtualizer({
     count: total,
     getScrollElement: () => body.current,
-    estimateSize: () => ROW,
+    estimateSize: () => rowPx,
     overscan: OVERSCAN,
     rangeExtractor,
     initialRect: { width: 1200, height: 640 },
   });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the height of a row changes
+  useEffect(() => virtual.measure(), [rowPx]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the filter or the sort changes
   useEffect(() => {
     if (body.current) body.current.scrollTop = 0;
   }, [props.filter, sort]);
   const items = virtual.getVirtualItems();
-  const first = Math.min(total, Math.floor((virtual.scrollOffset ?? 0) / ROW) + 1);
+  const first = Math.min(total, Math.floor((virtual.scrollOffset ?? 0) / rowPx) + 1);
   const height = virtual.scrollRect?.height ?? 640;
-  const last = Math.min(total, Math.floor(((virtual.scrollOffset ?? 0) + height) / ROW));
+  const last = Math.min(total, Math.floor(((virtual.scrollOffset ?? 0) + height) / rowPx));
 
   const go = (index: number) => {
     const row = held.rows[index];
@@ -179,16 +196,28 @@ export function DataTable<T>(props: Props<T>) {
       return;
     }
     if (event.key === 'Escape') {
-      setActive(null);
+      if (selection.keys.size > 0) setSelection(NOTHING);
+      else setActive(null);
       return;
     }
-    const page = Math.max(1, Math.floor(height / ROW) - 1);
+    if ((event.key === 'x' || event.key === 'X') && selectedActs && active !== null && activeIndex >= 0) {
+      event.preventDefault();
+      setSelection((now) =>
+        event.shiftKey ? ranged(now, active, held.rows.map(rowKey)) : toggled(now, active),
+      );
+      return;
+    }
+    const page = Math.max(1, Math.floor(height / rowPx) - 1);
     const next = nextRow(event.key, activeIndex, total, page);
     if (next === null) return;
     event.preventDefault();
     go(next);
   };
 
+  const chosen = useMemo(
+    () => (selection.keys.size === 0 ? [] : held.rows.filter((row) => selection.keys.has(rowKey(row)))),
+    [selection, held.rows, rowKey],
+  );
   const latestOpen = useRef(onOpen);
   latestOpen.current = onOpen;
   const open = useCallback((row: T) => latestOpen.current(row), []);
@@ -203,6 +232,7 @@ export function DataTable<T>(props: Props<T>) {
             'aria-label': label,
             'aria-rowcount': total + 1,
             'aria-colcount': shown.length,
+            'aria-multiselectable': selectedActs !== undefined,
           }
         : {})}
       onMouseEnter={() => setBusy(true)}
@@ -270,6 +300,8 @@ export function DataTable<T>(props: Props<T>) {
                   template={template}
                   className={rowClass?.(row) ?? ''}
                   on={on}
+                  selected={selection.keys.has(id)}
+                  rowPx={rowPx}
                   tabStop={on || (activeIndex < 0 && item.index === 0)}
                   onPick={setActive}
                   onOpen={open}
@@ -284,6 +316,15 @@ export function DataTable<T>(props: Props<T>) {
           {total > 0 && `${count(first)}–${count(Math.max(first, last))} of `}
           {count(total)} {total === 1 ? noun[0] : noun[1]}
         </span>
+        {chosen.length > 0 && (
+          <span className="row" role="status">
+            <b className="b">{count(chosen.length)} selected</b>
+            {selectedActs?.(chosen)}
+            <button type="button" className="link" onClick={() => setSelection(NOTHING)}>
+              Clear
+            </button>
+          </span>
+        )}
         <span className="hide-s">{sorting.length === 0 ? props.order : 'sorted by hand'}</span>
         {held.moved > 0 && (
           <button type="button" className="link" onClick={held.release}>
@@ -297,6 +338,11 @@ export function DataTable<T>(props: Props<T>) {
           <span>
             <span className="kbd">Enter</span> open
           </span>
+          {selectedActs && (
+            <span>
+              <span className="kbd">x</span> select
+            </span>
+          )}
           <span>
             <span className="kbd">/</span> filter
           </span>
@@ -314,6 +360,8 @@ interface RowProps<T> {
   template: string;
   className: string;
   on: boolean;
+  selected: boolean;
+  rowPx: number;
   tabStop: boolean;
   onPick: (id: string) => void;
   onOpen: (row: T) => void;
@@ -327,6 +375,8 @@ function PlainRow<T>({
   template,
   className,
   on,
+  selected,
+  rowPx,
   tabStop,
   onPick,
   onOpen,
@@ -335,12 +385,12 @@ function PlainRow<T>({
     // biome-ignore lint/a11y/useKeyWithClickEvents: the row group takes the keys for all rows
     <div
       data-index={index}
-      className={`vt-row ${className}`}
+      className={`vt-row${on ? ' on' : ''} ${className}`}
       role="row"
       aria-rowindex={index + 2}
-      aria-selected={on}
+      aria-selected={selected}
       tabIndex={tabStop ? 0 : -1}
-      style={{ transform: `translateY(${index * ROW}px)`, gridTemplateColumns: template }}
+      style={{ transform: `translateY(${index * rowPx}px)`, gridTemplateColumns: template }}
       onFocus={() => onPick(id)}
       onClick={() => onPick(id)}
       onDoubleClick={() => onOpen(row)}
