@@ -3,12 +3,13 @@ import { useMemo } from 'react';
 import { rangeQuery, type Window } from '../api/queries';
 import type { Id, Series } from '../api/types';
 import { type Split, split } from '../lib/gaps';
+import { SLOW_MS } from '../lib/limits';
 import { duration, zoneName } from '../lib/time';
 import { count, milliseconds, percent } from '../lib/units';
 import { Empty, Failed, Skeleton } from '../ui/Feedback';
 import { Panel } from '../ui/Panel';
 import { bucketText, scaled, toMilliseconds } from './series';
-import { TimeChart } from './TimeChart';
+import { type Limit, TimeChart } from './TimeChart';
 
 const NOTHING: Series = {
   labels: { metric: 'rtt', instance: '', interface_id: null },
@@ -17,6 +18,8 @@ const NOTHING: Series = {
   gaps: [],
 };
 
+const LIMITS: readonly Limit[] = [{ value: SLOW_MS, kind: 'warning', text: `slow, ${SLOW_MS} ms` }];
+
 interface Props {
   device: Id;
   window: Window;
@@ -24,11 +27,12 @@ interface Props {
   icmpEvery?: number;
   /** Why there is nothing to show, when that is known. */
   whyNone?: string;
+  began?: number;
   onZoom: (from: number, to: number) => void;
   onReset: () => void;
 }
 
-export function PingChart({ device, window, zone, icmpEvery = 10, whyNone, onZoom, onReset }: Props) {
+export function PingChart({ device, window, zone, icmpEvery = 10, whyNone, began, onZoom, onReset }: Props) {
   const rtt = useQuery({ ...rangeQuery(device, 'rtt', window), placeholderData: (before) => before });
   const lost = useQuery({ ...rangeQuery(device, 'loss_ratio', window), placeholderData: (before) => before });
   const live = 'last_ms' in window;
@@ -103,6 +107,8 @@ export function PingChart({ device, window, zone, icmpEvery = 10, whyNone, onZoo
           }}
           tick={(ms, max) => count(ms, max < 1 ? 2 : max < 5 ? 1 : 0)}
           unit={() => 'ms'}
+          limits={LIMITS}
+          {...(began === undefined ? {} : { began })}
           label="Latency and packet loss"
           summary={summary(made)}
           onZoom={onZoom}

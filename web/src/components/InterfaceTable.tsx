@@ -3,12 +3,13 @@ import { serverNow, useNow } from '../api/clock';
 import type { Window } from '../api/queries';
 import type { Device, Interface, State } from '../api/types';
 import { TrafficChart } from '../charts/TrafficChart';
+import { BUSY } from '../lib/limits';
 import { natural } from '../lib/natural';
 import { clockOrDay } from '../lib/time';
 import { bits, count, lineSpeed } from '../lib/units';
 import { Glyph } from '../ui/Glyph';
 import { OldTag, Since } from './Age';
-import { Bars, BUSY } from './Bars';
+import { Bars } from './Bars';
 import { Spark } from './Spark';
 import { useZone } from './zone';
 
@@ -163,6 +164,8 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                         name={one.name}
                         window={window}
                         zone={zone}
+                        speed={one.speed_bps}
+                        began={Date.parse(device.first_seen_at)}
                         pollEvery={device.poll?.interval_s ?? 60}
                         onZoom={onZoom}
                         onReset={onReset}

@@ -35,6 +35,7 @@ import { Announcer } from './Announcer';
 import { Brand } from './Brand';
 import { LiveIndicator, NotLiveBar, useSilence } from './LiveBar';
 import { ScopeSwitcher } from './ScopeSwitcher';
+import { useShownZone } from './SiteZone';
 import { StateGlyph } from './StateText';
 import { useScope, useUser } from './session';
 import { browserZone, ZoneContext } from './zone';
@@ -75,6 +76,7 @@ export function Shell() {
   const view = useRef<HTMLElement>(null);
   const silence = useSilence();
   const zone = safeZone(preferencesOf(user).time_zone ?? browserZone());
+  const siteZone = useShownZone();
   const overview = useQuery(overviewQuery(scope)).data;
   const active = useQuery(incidentsQuery(scope, { state: 'active' })).data;
 
@@ -150,8 +152,11 @@ export function Shell() {
               <nav className="crumb" aria-label="Where you are" ref={setCrumb} />
               <span className="grow" />
               <LiveIndicator />
-              <span className="t2 small hide-s" title={`Times are shown in ${zone}`}>
-                {zoneName(zone)}
+              <span
+                className="t2 small hide-s"
+                title={`Times on this page are in ${siteZone ?? zone}${siteZone ? ", the site's zone" : ''}`}
+              >
+                {zoneName(siteZone ?? zone)}
               </span>
               <button
                 type="button"

@@ -22,9 +22,9 @@ import { Availability } from '../components/Availability';
 import { ForgetDialog, MuteDialog, NoteDialog, RenameDialog } from '../components/DeviceDialogs';
 import { EventList } from '../components/EventList';
 import { InterfaceTable, inUse, sortedInterfaces } from '../components/InterfaceTable';
+import { SiteZone } from '../components/SiteZone';
 import { StateGlyph } from '../components/StateText';
 import { useMayNot } from '../components/session';
-import { ZoneContext } from '../components/zone';
 import { natural } from '../lib/natural';
 import { STATE_WORD, stateWhy } from '../lib/state';
 import {
@@ -144,7 +144,7 @@ function DeviceView({ device }: { device: Device }) {
   const current: WindowName | undefined =
     'last_ms' in window ? (isWindowName(search.last) ? search.last : '24h') : undefined;
   return (
-    <ZoneContext value={zone}>
+    <SiteZone zone={zone}>
       <div className="view">
         <Crumb
           up={[
@@ -248,6 +248,7 @@ function DeviceView({ device }: { device: Device }) {
               device={device.id}
               window={window}
               zone={zone}
+              began={Date.parse(device.first_seen_at)}
               {...(pingNotJudged(device) ? { whyNone: NOT_JUDGED } : {})}
               onZoom={zoom}
               onReset={reset}
@@ -314,7 +315,7 @@ function DeviceView({ device }: { device: Device }) {
       {dialog === 'note' && <NoteDialog device={device} onClose={close} />}
       {dialog === 'mute' && <MuteDialog device={device} onClose={close} />}
       {dialog === 'forget' && <ForgetDialog device={device} onClose={close} />}
-    </ZoneContext>
+    </SiteZone>
   );
 }
 

@@ -5,15 +5,17 @@ import { useNow } from '../api/clock';
 import { incidentsQuery, overviewQuery, probesQuery, rangeQuery, topQuery } from '../api/queries';
 import type { Incident, List, Overview, Probe, Top, TopItem } from '../api/types';
 import { toBits, toMilliseconds } from '../charts/series';
-import { Bars, BUSY } from '../components/Bars';
+import { Bars } from '../components/Bars';
 import { EventHistogram } from '../components/EventHistogram';
 import { FreshnessPlot } from '../components/FreshnessPlot';
 import { IncidentRow } from '../components/IncidentRow';
+import { useLingering } from '../components/lingering';
 import { PlaceTable, worstPlaceFirst } from '../components/PlaceTable';
 import { probeGlyph } from '../components/ProbeLines';
 import { Spark } from '../components/Spark';
 import { useScope } from '../components/session';
 import { worstFirst } from '../lib/incidents';
+import { BUSY, SLOW_MS } from '../lib/limits';
 import type { Scope } from '../lib/scope';
 import {
   COUNT_ORDER,
@@ -169,6 +171,7 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
 
 function Incidents({ incidents }: { incidents: UseQueryResult<List<Incident>> }) {
   const data = incidents.data;
+  const shown = useLingering(data?.items);
   const open = data?.items.filter((incident) => incident.state === 'open').length ?? 0;
   return (
     <Panel
@@ -184,8 +187,8 @@ function Incidents({ incidents }: { incidents: UseQueryResult<List<Incident>> })
       }
     >
       <Loaded query={incidents} what="Incidents" rows={6}>
-        {({ items }) =>
-          items.length === 0 ? (
+        {() =>
+          shown.length === 0 ? (
             <Empty
               title="No open incidents"
               glyph={<Glyph shape="up" size="xl" />}
@@ -199,7 +202,7 @@ function Incidents({ incidents }: { incidents: UseQueryResult<List<Incident>> })
             </Empty>
           ) : (
             <div>
-              {[...items]
+              {[...shown]
                 .sort(worstFirst)
                 .slice(0, 6)
                 .map((incident) => (
@@ -278,8 +281,6 @@ function Freshness({ probes }: { probes: UseQueryResult<List<Probe>> }) {
   );
 }
 
-/** From this latency on the line is drawn as a warning; there are no rules yet to say it per device. */
-const SLOW_MS = 100;
 const DAY_MS = 86_400_000;
 
 function WorstLatency({ scope }: { scope: Scope }) {

@@ -11,8 +11,8 @@ import { Ago, Since } from '../components/Age';
 import { Progress, progressText } from '../components/DiscoveryPanel';
 import { EventList } from '../components/EventList';
 import { behindText, Certificate, probeGlyph, spoolText, versionText } from '../components/ProbeLines';
+import { SiteZone } from '../components/SiteZone';
 import { useMayNot } from '../components/session';
-import { ZoneContext } from '../components/zone';
 import { PROBE_STALE_S, PROBE_WORD, probeShape, probeTrouble, severityShape } from '../lib/state';
 import { absolute, ageSeconds, duration, durationExact, safeZone } from '../lib/time';
 import { count, milliseconds, plural } from '../lib/units';
@@ -86,7 +86,7 @@ function ProbeView({ probe }: { probe: Probe }) {
       ? undefined
       : 'Needs the probe, which is not connected';
   return (
-    <ZoneContext value={zone}>
+    <SiteZone zone={zone}>
       <div className="view">
         <Crumb
           up={[
@@ -260,7 +260,7 @@ function ProbeView({ probe }: { probe: Probe }) {
           </p>
         </DangerDialog>
       )}
-    </ZoneContext>
+    </SiteZone>
   );
 }
 
