@@ -19,7 +19,8 @@ export function EventList({ events, named = false }: Props) {
   const now = useNow();
   if (events.length === 0) return <Empty title="Nothing happened yet" />;
   return (
-    <div className="scroll-x">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it
+    <div className="scroll-x" tabIndex={0}>
       <table className="tbl">
         <tbody>
           {events.map((event) => (

@@ -19,6 +19,7 @@ import {
 } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { signOut } from '../api/changes';
+import { useSessionEnded } from '../api/ended';
 import { listen, NOT_LIVE_S } from '../api/live';
 import { preferencesOf } from '../api/preferences';
 import { incidentsQuery, overviewQuery, sessionQuery, sitesQuery } from '../api/queries';
@@ -41,6 +42,7 @@ import { useScope, useUser } from './session';
 import { browserZone, ZoneContext } from './zone';
 
 const Palette = lazy(() => import('./Palette').then((module) => ({ default: module.Palette })));
+const SignInAgain = lazy(() => import('./SignInAgain').then((module) => ({ default: module.SignInAgain })));
 const KeyboardHelp = lazy(() =>
   import('./KeyboardHelp').then((module) => ({ default: module.KeyboardHelp })),
 );
@@ -77,6 +79,7 @@ export function Shell() {
   const silence = useSilence();
   const zone = safeZone(preferencesOf(user).time_zone ?? browserZone());
   const siteZone = useShownZone();
+  const ended = useSessionEnded();
   const overview = useQuery(overviewQuery(scope)).data;
   const active = useQuery(incidentsQuery(scope, { state: 'active' })).data;
 
@@ -237,6 +240,7 @@ export function Shell() {
         <Announcer />
         <Toasts />
         <Suspense>
+          {ended && <SignInAgain />}
           {overlay === 'palette' && <Palette onClose={() => setOverlay(null)} />}
           {overlay === 'keys' && <KeyboardHelp onClose={() => setOverlay(null)} />}
         </Suspense>

@@ -43,7 +43,8 @@ export function AuditPage() {
             items.length === 0 ? (
               <Empty title={q ? 'No entry matches' : 'Nothing was done yet'} />
             ) : (
-              <div className="scroll-x">
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it
+              <div className="scroll-x" tabIndex={0}>
                 <table className="tbl">
                   <thead>
                     <tr>

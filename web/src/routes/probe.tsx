@@ -448,7 +448,8 @@ function LedgerTable({ ledger, zone }: { ledger: Ledger; zone: string }) {
   const dropped = ledger.lanes.flatMap((lane) => lane.dropped.map((one) => ({ lane: lane.lane, ...one })));
   return (
     <>
-      <div className="scroll-x">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it */}
+      <div className="scroll-x" tabIndex={0}>
         <table className="tbl">
           <thead>
             <tr>

@@ -223,95 +223,99 @@ export function DataTable<T>(props: Props<T>) {
   const open = useCallback((row: T) => latestOpen.current(row), []);
   const template = shown.map((column) => `minmax(${column.min}px, ${column.share ?? 0.001}fr)`).join(' ');
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: a grid as soon as it has rows
+    // biome-ignore lint/a11y/noStaticElementInteractions: the pointer over the rows only holds their order
     <div
       className="vt"
-      {...(total > 0
-        ? {
-            role: 'grid',
-            'aria-label': label,
-            'aria-rowcount': total + 1,
-            'aria-colcount': shown.length,
-            'aria-multiselectable': selectedActs !== undefined,
-          }
-        : {})}
       onMouseEnter={() => setBusy(true)}
       onMouseLeave={() => setBusy((body.current?.scrollTop ?? 0) > 0)}
     >
       <div
-        className="vt-head"
-        {...(total > 0 ? { role: 'row', 'aria-rowindex': 1 } : { hidden: true })}
-        style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
-        tabIndex={-1}
+        className="vt"
+        {...(total > 0
+          ? {
+              role: 'grid',
+              'aria-label': label,
+              'aria-rowcount': total + 1,
+              'aria-colcount': shown.length,
+              'aria-multiselectable': selectedActs !== undefined,
+            }
+          : {})}
       >
-        {table.getFlatHeaders().map((header, i) => {
-          const sorted = header.column.getIsSorted();
-          return (
-            <div
-              key={header.id}
-              role="columnheader"
-              tabIndex={-1}
-              aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : 'none'}
-              className={shown[i]?.right ? 'r' : undefined}
-            >
-              {header.column.getCanSort() ? (
-                <button
-                  type="button"
-                  title="Sort; shift adds a second key"
-                  onClick={header.column.getToggleSortingHandler()}
-                >
-                  {flexRender(header.column.columnDef.header, header.getContext())}
-                  {sorted && <Icon of={sorted === 'asc' ? ArrowUp : ArrowDown} small />}
-                </button>
-              ) : (
-                flexRender(header.column.columnDef.header, header.getContext())
-              )}
+        <div
+          className="vt-head"
+          {...(total > 0 ? { role: 'row', 'aria-rowindex': 1 } : { hidden: true })}
+          style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
+          tabIndex={-1}
+        >
+          {table.getFlatHeaders().map((header, i) => {
+            const sorted = header.column.getIsSorted();
+            return (
+              <div
+                key={header.id}
+                role="columnheader"
+                tabIndex={-1}
+                aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : 'none'}
+                className={shown[i]?.right ? 'r' : undefined}
+              >
+                {header.column.getCanSort() ? (
+                  <button
+                    type="button"
+                    title="Sort; shift adds a second key"
+                    onClick={header.column.getToggleSortingHandler()}
+                  >
+                    {flexRender(header.column.columnDef.header, header.getContext())}
+                    {sorted && <Icon of={sorted === 'asc' ? ArrowUp : ArrowDown} small />}
+                  </button>
+                ) : (
+                  flexRender(header.column.columnDef.header, header.getContext())
+                )}
+              </div>
+            );
+          })}
+        </div>
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: a row group as soon as it has rows */}
+        <div
+          className="vt-body"
+          ref={body}
+          {...(total > 0 ? { role: 'rowgroup' } : {})}
+          onKeyDown={onKeyDown}
+          onScroll={(event) => setBusy(event.currentTarget.scrollTop > 0)}
+          onBlur={(event) => {
+            if (!event.currentTarget.contains(event.relatedTarget)) setActive(null);
+          }}
+        >
+          {total === 0 ? (
+            empty
+          ) : (
+            <div role="presentation" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+              {items.map((item) => {
+                const row = held.rows[item.index];
+                if (row === undefined) return null;
+                const id = rowKey(row);
+                const on = item.index === activeIndex;
+                return (
+                  <Row
+                    key={id}
+                    id={id}
+                    row={row}
+                    index={item.index}
+                    columns={shown}
+                    template={template}
+                    className={rowClass?.(row) ?? ''}
+                    on={on}
+                    selected={selection.keys.has(id)}
+                    rowPx={rowPx}
+                    tabStop={on || (activeIndex < 0 && item.index === 0)}
+                    onPick={setActive}
+                    onOpen={open}
+                  />
+                );
+              })}
             </div>
-          );
-        })}
+          )}
+        </div>
       </div>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: a row group as soon as it has rows */}
-      <div
-        className="vt-body"
-        ref={body}
-        {...(total > 0 ? { role: 'rowgroup' } : {})}
-        onKeyDown={onKeyDown}
-        onScroll={(event) => setBusy(event.currentTarget.scrollTop > 0)}
-        onBlur={(event) => {
-          if (!event.currentTarget.contains(event.relatedTarget)) setActive(null);
-        }}
-      >
-        {total === 0 ? (
-          empty
-        ) : (
-          <div role="presentation" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
-            {items.map((item) => {
-              const row = held.rows[item.index];
-              if (row === undefined) return null;
-              const id = rowKey(row);
-              const on = item.index === activeIndex;
-              return (
-                <Row
-                  key={id}
-                  id={id}
-                  row={row}
-                  index={item.index}
-                  columns={shown}
-                  template={template}
-                  className={rowClass?.(row) ?? ''}
-                  on={on}
-                  selected={selection.keys.has(id)}
-                  rowPx={rowPx}
-                  tabStop={on || (activeIndex < 0 && item.index === 0)}
-                  onPick={setActive}
-                  onOpen={open}
-                />
-              );
-            })}
-          </div>
-        )}
-      </div>
-      <div className="vt-foot" role="presentation">
+      <div className="vt-foot">
         <span>
           {total > 0 && `${count(first)}–${count(Math.max(first, last))} of `}
           {count(total)} {total === 1 ? noun[0] : noun[1]}
