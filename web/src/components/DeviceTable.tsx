@@ -78,7 +78,7 @@ const STATE: Column<DeviceRow> = {
   id: 'state',
   head: 'State',
   min: 150,
-  share: 1.9,
+  share: 2.8,
   priority: 4,
   compare: worstDeviceFirst,
   cell: (device) => (
@@ -101,7 +101,7 @@ const MODEL: Column<DeviceRow> = {
   id: 'model',
   head: 'Model',
   min: 120,
-  share: 1.5,
+  share: 1.1,
   priority: 7,
   compare: (a, b) => natural(modelOf(a), modelOf(b)),
   cell: (device) => (

@@ -17,7 +17,11 @@ import { useZone } from './zone';
  * The state an interface is drawn with. Switched off by hand is not a fault, and a socket that nobody has plugged
  * anything into since Farwatch knows it is none either: only a link that went down is.
  */
-export function interfaceState(one: Interface, stale: boolean): { state: State | 'notice'; word: string } {
+export function interfaceState(
+  one: Interface,
+  stale: boolean,
+  firstSeen: string,
+): { state: State | 'notice'; word: string } {
   if (stale) return { state: 'unknown', word: 'Stale' };
   if (one.admin_status === 'down') return { state: 'maintenance', word: 'Switched off' };
   switch (one.oper_status) {
@@ -29,7 +33,7 @@ export function interfaceState(one: Interface, stale: boolean): { state: State |
     case 'down':
     case 'lowerLayerDown':
     case 'notPresent':
-      return one.oper_since === null
+      return !wentDown(one, firstSeen)
         ? { state: 'notice', word: 'Not connected' }
         : { state: 'down', word: 'Down' };
     default:
@@ -37,12 +41,19 @@ export function interfaceState(one: Interface, stale: boolean): { state: State |
   }
 }
 
+/** The first look at a device takes a moment; what was down by then was down before. */
+const FIRST_LOOK_MS = 120_000;
+
+function wentDown(one: Interface, firstSeen: string): boolean {
+  return one.oper_since !== null && Date.parse(one.oper_since) > Date.parse(firstSeen) + FIRST_LOOK_MS;
+}
+
 /** In use: up, or gone down within a week though nobody switched it off. */
-export function inUse(one: Interface): boolean {
+export function inUse(one: Interface, firstSeen: string): boolean {
   if (one.type === 24) return false; // softwareLoopback, IANAifType
   if (one.oper_status === 'up') return true;
   if (one.admin_status === 'down') return false;
-  return one.oper_since !== null && serverNow() - Date.parse(one.oper_since) < 7 * 86_400_000;
+  return wentDown(one, firstSeen) && serverNow() - Date.parse(one.oper_since ?? '') < 7 * 86_400_000;
 }
 
 export function sortedInterfaces(all: readonly Interface[]): Interface[] {
@@ -81,7 +92,7 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
         </thead>
         <tbody>
           {interfaces.map((one) => {
-            const { state, word } = interfaceState(one, stale);
+            const { state, word } = interfaceState(one, stale, device.first_seen_at);
             const errors = (one.in_errors_1h ?? 0) + (one.out_errors_1h ?? 0);
             const unknownErrors = one.in_errors_1h === null && one.out_errors_1h === null;
             const down = state === 'down' || state === 'maintenance' || state === 'notice';
@@ -115,7 +126,7 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                         : state === 'notice'
                           ? 'Not connected'
                           : 'Link down'}
-                      {one.oper_since && (
+                      {one.oper_since && state !== 'notice' && (
                         <>
                           {' '}
                           since {clockOrDay(one.oper_since, zone, now)}, <Since at={one.oper_since} />

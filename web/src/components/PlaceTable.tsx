@@ -77,12 +77,12 @@ export function PlaceTable<T extends Place>({ head, places, link, before = [], a
         <tbody>
           {places.map((place) => (
             <tr key={place.id}>
-              <td>
+              <td className="place-name" title={place.name}>
                 {link(
                   place,
                   <>
                     <PlaceGlyph place={place} />
-                    <bdi>{place.name}</bdi>
+                    <bdi className="ell">{place.name}</bdi>
                   </>,
                 )}
               </td>

@@ -1,7 +1,7 @@
 /** Over a page whose session has ended: signs the same person in again, and nothing that was typed is lost. */
 import { useQueryClient } from '@tanstack/react-query';
 import { useRouter } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
+import { type FormEvent, useEffect, useRef, useState } from 'react';
 import { signInAgain } from '../api/changes';
 import { setSessionEnded } from '../api/ended';
 import { reconnect } from '../api/live';
@@ -19,6 +19,9 @@ export function SignInAgain() {
   const [password, setPassword] = useState('');
   const [busy, setBusy] = useState(false);
   const [wrong, setWrong] = useState<string | undefined>(undefined);
+  const form = useRef<HTMLFormElement>(null);
+  // The name is known; the dialog would put the focus there.
+  useEffect(() => form.current?.querySelector<HTMLInputElement>('[type="password"]')?.focus(), []);
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (!name || !password || busy) return;
@@ -48,7 +51,7 @@ export function SignInAgain() {
   };
   return (
     <Dialog title="Your session has ended" onClose={() => {}}>
-      <form onSubmit={submit} noValidate>
+      <form ref={form} onSubmit={submit} noValidate>
         <div className="body">
           <p className="t2">Sign in to go on where you were. What you typed on this page is still there.</p>
           <TextField label="User name" value={name} onChange={setName} autoComplete="username" />
@@ -58,7 +61,6 @@ export function SignInAgain() {
             value={password}
             onChange={setPassword}
             autoComplete="current-password"
-            autoFocus
             wrong={wrong}
           />
         </div>

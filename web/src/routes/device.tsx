@@ -139,7 +139,7 @@ function DeviceView({ device }: { device: Device }) {
   );
   const muted = device.muted_until !== null && Date.parse(device.muted_until) > now;
   const all = useMemo(() => sortedInterfaces(interfaces.data?.items ?? []), [interfaces.data]);
-  const used = all.filter((one) => inUse(one) || one.id === search.if);
+  const used = all.filter((one) => inUse(one, device.first_seen_at) || one.id === search.if);
   const shown = search.all === '1' || used.length === 0 ? all : used;
   const current: WindowName | undefined =
     'last_ms' in window ? (isWindowName(search.last) ? search.last : '24h') : undefined;
