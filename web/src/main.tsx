@@ -8,8 +8,10 @@ import { RouterProvider } from '@tanstack/react-router';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { ApiError, onSignedOut } from './api/client';
+import { setSessionEnded } from './api/ended';
 import { sessionQuery } from './api/queries';
 import { makeRouter } from './router';
+import { startDensity } from './ui/density';
 import { startTheme } from './ui/theme';
 
 declare const __MOCKS__: boolean;
@@ -26,17 +28,15 @@ const queryClient = new QueryClient({
 });
 const router = makeRouter(queryClient);
 
-// The session ended elsewhere (expired, signed out, user removed): back to the sign-in, and then to this page again.
+// The session ended elsewhere (expired, signed out, user removed): the page asks to sign in again and loses nothing.
 onSignedOut(() => {
-  queryClient.setQueryData(
-    sessionQuery.queryKey,
-    (session) => session && { ...session, user: null, csrf_token: null },
-  );
-  void router.invalidate();
+  if (queryClient.getQueryData(sessionQuery.queryKey)?.user) setSessionEnded(true);
+  else void router.invalidate();
 });
 
 async function start(): Promise<void> {
   startTheme();
+  startDensity();
   if (__MOCKS__) {
     const { startMocks } = await import('./mocks/browser');
     await startMocks();

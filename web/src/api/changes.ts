@@ -29,6 +29,19 @@ export async function signIn(
   signedIn(client, await take(api.POST('/api/v1/session', { body })));
 }
 
+/** After the session ended: the same as signing in, but what is on the screen stays. */
+export async function signInAgain(
+  client: QueryClient,
+  body: { user_name: string; password: string },
+): Promise<User> {
+  const session = await take(api.POST('/api/v1/session', { body }));
+  if (session.user === null) throw new Error('Central signed nobody in.');
+  setCsrfToken(session.csrf_token);
+  client.setQueryData(sessionQuery.queryKey, session);
+  void client.invalidateQueries({ predicate: (query) => query.queryKey !== sessionQuery.queryKey });
+  return session.user;
+}
+
 export async function signOut(client: QueryClient): Promise<void> {
   await done(api.DELETE('/api/v1/session'));
   setCsrfToken(null);

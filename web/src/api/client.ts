@@ -120,7 +120,10 @@ function isProblem(error: unknown): error is Problem {
 /** The error in one sentence, whatever it was. The title is only the status in words; the detail says more. */
 export function say(error: unknown): string {
   if (error instanceof ApiError) {
-    const text = error.detail || error.message;
+    // Central names the field as the API does: "display_name: …".
+    const text = (error.detail || error.message).replace(/^[a-z]+(_[a-z]+)+(?=:)/, (field) =>
+      field.replaceAll('_', ' '),
+    );
     const sentence = text.charAt(0).toUpperCase() + text.slice(1);
     return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
   }

@@ -2,13 +2,14 @@ import { useQuery } from '@tanstack/react-query';
 import { useMemo } from 'react';
 import { rangeQuery, type Window } from '../api/queries';
 import type { Id, Series } from '../api/types';
-import { split } from '../lib/gaps';
+import { type Split, split } from '../lib/gaps';
+import { SLOW_MS } from '../lib/limits';
 import { duration, zoneName } from '../lib/time';
 import { count, milliseconds, percent } from '../lib/units';
-import { Failed, Skeleton } from '../ui/Feedback';
+import { Empty, Failed, Skeleton } from '../ui/Feedback';
 import { Panel } from '../ui/Panel';
 import { bucketText, scaled, toMilliseconds } from './series';
-import { TimeChart } from './TimeChart';
+import { type Limit, TimeChart } from './TimeChart';
 
 const NOTHING: Series = {
   labels: { metric: 'rtt', instance: '', interface_id: null },
@@ -17,16 +18,21 @@ const NOTHING: Series = {
   gaps: [],
 };
 
+const LIMITS: readonly Limit[] = [{ value: SLOW_MS, kind: 'warning', text: `slow, ${SLOW_MS} ms` }];
+
 interface Props {
   device: Id;
   window: Window;
   zone: string;
   icmpEvery?: number;
+  /** Why there is nothing to show, when that is known. */
+  whyNone?: string;
+  began?: number;
   onZoom: (from: number, to: number) => void;
   onReset: () => void;
 }
 
-export function PingChart({ device, window, zone, icmpEvery = 10, onZoom, onReset }: Props) {
+export function PingChart({ device, window, zone, icmpEvery = 10, whyNone, began, onZoom, onReset }: Props) {
   const rtt = useQuery({ ...rangeQuery(device, 'rtt', window), placeholderData: (before) => before });
   const lost = useQuery({ ...rangeQuery(device, 'loss_ratio', window), placeholderData: (before) => before });
   const live = 'last_ms' in window;
@@ -82,7 +88,11 @@ export function PingChart({ device, window, zone, icmpEvery = 10, onZoom, onRese
         </span>
       }
     >
-      {made ? (
+      {made && nothing(made) ? (
+        <Empty title="No latency was measured in this time">
+          {whyNone ?? 'The first values come within half a minute of the device being found.'}
+        </Empty>
+      ) : made ? (
         <TimeChart
           lines={made.lines}
           loss={made.loss}
@@ -97,6 +107,8 @@ export function PingChart({ device, window, zone, icmpEvery = 10, onZoom, onRese
           }}
           tick={(ms, max) => count(ms, max < 1 ? 2 : max < 5 ? 1 : 0)}
           unit={() => 'ms'}
+          limits={LIMITS}
+          {...(began === undefined ? {} : { began })}
           label="Latency and packet loss"
           summary={summary(made)}
           onZoom={onZoom}
@@ -108,6 +120,13 @@ export function PingChart({ device, window, zone, icmpEvery = 10, onZoom, onRese
         <Skeleton rows={7} />
       )}
     </Panel>
+  );
+}
+
+function nothing(made: { lines: { split: Split }[]; loss: [number, number][] }): boolean {
+  return (
+    made.loss.length === 0 &&
+    made.lines.every(({ split }) => split.x.length === 0 && split.holes.length === 0)
   );
 }
 

@@ -5,6 +5,7 @@
 import 'uplot/dist/uPlot.min.css';
 import { type KeyboardEvent, type ReactNode, useEffect, useId, useMemo, useRef, useState } from 'react';
 import uPlot from 'uplot';
+import { changeText, clockChanges } from '../lib/dst';
 import { align, type Hole, holeText, type Split } from '../lib/gaps';
 import { niceCeil } from '../lib/plot';
 import { clock, day, zoneName } from '../lib/time';
@@ -19,8 +20,18 @@ export interface Line {
   band: boolean;
 }
 
+/** A limit that the values are read against: a dashed line for a warning, a dotted one for what is critical. */
+export interface Limit {
+  value: number;
+  kind: 'warning' | 'critical';
+  text: string;
+}
+
 interface Props {
   lines: readonly Line[];
+  limits?: readonly Limit[];
+  /** When the first value can be there at the earliest (ms); marked when it lies in the window. */
+  began?: number;
   /** Share of packets lost (0 to 1) over time (ms). */
   loss?: readonly [number, number][];
   from: number;
@@ -44,6 +55,9 @@ interface Props {
 const AXIS_LEFT = 66;
 const AXIS_BOTTOM = 24;
 const TOP = 12;
+/** A limit is brought into sight once the values come this near to it. */
+const NEAR = 0.5;
+const NO_LIMITS: readonly Limit[] = [];
 
 export function TimeChart(props: Props) {
   const { lines, loss, from, to, live, step_s, zone, height = 196, say, label, summary } = props;
@@ -396,7 +410,11 @@ function options(
     scales: {
       x: { time: true, range: () => [current().from, current().to] },
       y: {
-        range: (_u, _min, max) => [0, niceCeil(Math.max(max ?? 0, 1e-9) * 1.08)],
+        range: (_u, _min, max) => {
+          const most = Math.max(max ?? 0, 1e-9);
+          const near = (current().limits ?? NO_LIMITS).filter(({ value }) => most >= value * NEAR);
+          return [0, niceCeil(Math.max(most, ...near.map(({ value }) => value)) * 1.08)];
+        },
       },
     },
     series,
@@ -441,6 +459,8 @@ function options(
       draw: [
         (u) => {
           drawLoss(u, current().loss ?? [], theme, ratio());
+          drawLimits(u, current().limits ?? NO_LIMITS, theme, ratio());
+          drawMarks(u, marksOf(current(), zone), theme, ratio());
           if (current().live) drawNow(u, theme, ratio());
         },
       ],
@@ -517,6 +537,95 @@ function label(
     ctx.fillText(text, (left + right) / 2, y);
   }
   ctx.restore();
+}
+
+/** Moments that the reader must know of: the clocks changed, the device was found. */
+function marksOf({ from, to, began }: Props, zone: string): { at: number; text: string }[] {
+  const marks = clockChanges(zone, from, to).map((change) => ({ at: change.at, text: changeText(change) }));
+  if (began !== undefined && began > from && began < to) marks.push({ at: began, text: 'first seen' });
+  return marks;
+}
+
+function drawMarks(
+  u: uPlot,
+  marks: readonly { at: number; text: string }[],
+  theme: ChartTheme,
+  ratio: number,
+): void {
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.font = theme.font.replace('11px', `${11 * ratio}px`);
+  for (const { at, text } of marks) {
+    const x = Math.round(u.valToPos(at, 'x', true)) + 0.5;
+    if (x < bbox.left || x > bbox.left + bbox.width) continue;
+    ctx.strokeStyle = theme.text3;
+    ctx.lineWidth = ratio;
+    ctx.setLineDash([2 * ratio, 3 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(x, bbox.top);
+    ctx.lineTo(x, bbox.top + bbox.height);
+    ctx.stroke();
+    const right = x + ctx.measureText(text).width + 10 * ratio > bbox.left + bbox.width;
+    ctx.textAlign = right ? 'right' : 'left';
+    write(
+      ctx,
+      text,
+      x + (right ? -5 : 5) * ratio,
+      bbox.top + bbox.height - 8 * ratio,
+      theme.text3,
+      theme,
+      ratio,
+    );
+  }
+  ctx.restore();
+}
+
+/** Limits are named at the left, inside the plot, above their line. */
+function drawLimits(u: uPlot, limits: readonly Limit[], theme: ChartTheme, ratio: number): void {
+  const { ctx, bbox } = u;
+  ctx.save();
+  ctx.font = theme.font.replace('11px', `${11 * ratio}px`);
+  for (const { value, kind, text } of limits) {
+    const y = Math.round(u.valToPos(value, 'y', true)) + 0.5;
+    if (y < bbox.top || y > bbox.top + bbox.height) continue;
+    const colour = kind === 'critical' ? theme.loss : theme.warning;
+    ctx.strokeStyle = colour;
+    ctx.lineWidth = 1.2 * ratio;
+    ctx.setLineDash(kind === 'critical' ? [1.5 * ratio, 3 * ratio] : [5 * ratio, 4 * ratio]);
+    ctx.beginPath();
+    ctx.moveTo(bbox.left, y);
+    ctx.lineTo(bbox.left + bbox.width, y);
+    ctx.stroke();
+    ctx.textAlign = 'left';
+    write(
+      ctx,
+      text,
+      bbox.left + 6 * ratio,
+      y - 5 * ratio,
+      kind === 'critical' ? theme.critical : theme.warn,
+      theme,
+      ratio,
+    );
+  }
+  ctx.restore();
+}
+
+/** Text that stays readable over lines: with the ground around it. */
+function write(
+  ctx: CanvasRenderingContext2D,
+  text: string,
+  x: number,
+  y: number,
+  colour: string,
+  theme: ChartTheme,
+  ratio: number,
+): void {
+  ctx.setLineDash([]);
+  ctx.lineWidth = 4 * ratio;
+  ctx.strokeStyle = theme.surface;
+  ctx.strokeText(text, x, y);
+  ctx.fillStyle = colour;
+  ctx.fillText(text, x, y);
 }
 
 /** Loss as bars from the axis: 100 % is two fifths of the height, and any loss can be seen. */

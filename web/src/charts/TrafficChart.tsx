@@ -3,10 +3,11 @@ import { useMemo } from 'react';
 import { rangeQuery, type Window } from '../api/queries';
 import type { Id, Range, Series } from '../api/types';
 import { split } from '../lib/gaps';
-import { bits } from '../lib/units';
+import { BUSY } from '../lib/limits';
+import { bits, lineSpeed } from '../lib/units';
 import { Failed, Skeleton } from '../ui/Feedback';
 import { bucketText, scaled, toBits } from './series';
-import { type Line, TimeChart } from './TimeChart';
+import { type Limit, type Line, TimeChart } from './TimeChart';
 
 interface Props {
   device: Id;
@@ -15,6 +16,9 @@ interface Props {
   window: Window;
   zone: string;
   pollEvery: number;
+  /** The line's speed in bit/s, for the limit. */
+  speed: number | null;
+  began?: number;
   onZoom: (from: number, to: number) => void;
   onReset: () => void;
 }
@@ -27,7 +31,18 @@ const NOTHING: Series = {
 };
 
 /** In and out of one interface; in is solid, out dashed. */
-export function TrafficChart({ device, instance, name, window, zone, pollEvery, onZoom, onReset }: Props) {
+export function TrafficChart({
+  device,
+  instance,
+  name,
+  window,
+  zone,
+  pollEvery,
+  speed,
+  began,
+  onZoom,
+  onReset,
+}: Props) {
   const into = useQuery({
     ...rangeQuery(device, 'ifHCInOctets', window, instance),
     placeholderData: (before) => before,
@@ -51,6 +66,11 @@ export function TrafficChart({ device, instance, name, window, zone, pollEvery, 
     });
     return [line(into.data, 'In', 's1'), line(out.data, 'Out', 's2')];
   }, [into.data, out.data, live, pollEvery]);
+  const limits = useMemo<Limit[]>(
+    () =>
+      speed ? [{ value: speed * BUSY, kind: 'warning', text: `${BUSY * 100} % of ${lineSpeed(speed)}` }] : [],
+    [speed],
+  );
   if (into.isError && !range) return <Failed what="Traffic" error={into.error} again={into.refetch} />;
   if (!range) return <Skeleton rows={6} />;
   const most = Math.max(0, ...lines.flatMap((line) => line.split.mean.filter((value) => value !== null)));
@@ -94,6 +114,8 @@ export function TrafficChart({ device, instance, name, window, zone, pollEvery, 
           return String(Math.round((value / per) * 100) / 100);
         }}
         unit={(max) => bits(max).unit}
+        limits={limits}
+        {...(began === undefined ? {} : { began })}
         label={`Traffic on ${name}`}
         summary={`Traffic on ${name}, at most ${say(most)}.`}
         onZoom={onZoom}

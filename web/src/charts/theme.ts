@@ -9,6 +9,10 @@ export interface ChartTheme {
   text3: string;
   surface: string;
   loss: string;
+  /** Lines and their texts of the two kinds of limit. */
+  warning: string;
+  warn: string;
+  critical: string;
   font: string;
 }
 
@@ -21,6 +25,9 @@ const NAMES = {
   text3: '--text-3',
   surface: '--surface',
   loss: '--g-down',
+  warning: '--g-degraded',
+  warn: '--degraded',
+  critical: '--down',
 } as const;
 
 export function chartTheme(): ChartTheme {
@@ -39,6 +46,9 @@ export function chartTheme(): ChartTheme {
     text3: read(NAMES.text3),
     surface: read(NAMES.surface),
     loss: read(NAMES.loss),
+    warning: read(NAMES.warning),
+    warn: read(NAMES.warn),
+    critical: read(NAMES.critical),
   };
   const font = `11px ${getComputedStyle(document.body).fontFamily}`;
   probe.remove();

@@ -1,7 +1,5 @@
+import { BUSY } from '../lib/limits';
 import { percent } from '../lib/units';
-
-/** From this share on an interface is called busy. */
-export const BUSY = 0.9;
 
 function Bar({ ratio, name, off }: { ratio: number | null; name: 'in' | 'out'; off: boolean }) {
   if (ratio === null) {

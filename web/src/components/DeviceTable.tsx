@@ -10,9 +10,10 @@ import type { DeviceList, DeviceRow, State } from '../api/types';
 import { csv, download } from '../lib/csv';
 import { rank } from '../lib/find';
 import { byAddress, natural } from '../lib/natural';
-import { countStates, isState, STATE_RANK, STATE_WORD } from '../lib/state';
-import { count, milliseconds, percent } from '../lib/units';
+import { countStates, isState, STATE_RANK, STATE_WORD, stateWhy } from '../lib/state';
+import { count, milliseconds, percent, plural } from '../lib/units';
 import { Changing } from '../ui/Changing';
+import { copyText } from '../ui/CopyButton';
 import type { Column } from '../ui/columns';
 import { DataTable } from '../ui/DataTable';
 import { Empty, Loaded } from '../ui/Feedback';
@@ -65,6 +66,7 @@ const PLACE: Column<DeviceRow> = {
   min: 150,
   share: 1.75,
   priority: 5,
+  roomFor: (device) => `${device.customer_name} / ${device.site_name}`,
   compare: (a, b) => natural(a.customer_name, b.customer_name) || natural(a.site_name, b.site_name),
   cell: (device) => (
     <span className="t2" title={`${device.customer_name} / ${device.site_name}`}>
@@ -76,13 +78,13 @@ const STATE: Column<DeviceRow> = {
   id: 'state',
   head: 'State',
   min: 150,
-  share: 1.9,
+  share: 2.8,
   priority: 4,
   compare: worstDeviceFirst,
   cell: (device) => (
     <span className={device.state === 'up' ? 't3' : undefined} title={device.state_reason ?? undefined}>
       <Changing value={device.state}>{STATE_WORD[device.state]}</Changing>
-      {device.state_reason && <span className="t2"> · {device.state_reason}</span>}
+      {stateWhy(device) && <span className="t2"> · {stateWhy(device)}</span>}
       {device.muted_until && <span className="t3"> · muted</span>}
     </span>
   ),
@@ -99,7 +101,7 @@ const MODEL: Column<DeviceRow> = {
   id: 'model',
   head: 'Model',
   min: 120,
-  share: 1.5,
+  share: 1.1,
   priority: 7,
   compare: (a, b) => natural(modelOf(a), modelOf(b)),
   cell: (device) => (
@@ -211,7 +213,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
   const columns = inSite ? SITE_COLUMNS : ALL_COLUMNS;
   const more = query.data && query.data.total > query.data.items.length;
 
-  const exportCsv = () => {
+  const exportCsv = (chosen: readonly DeviceRow[]) => {
     const head = [
       'name',
       'customer',
@@ -225,7 +227,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
       'loss_ratio',
       'value_at',
     ];
-    const body = shown.map((row) => [
+    const body = chosen.map((row) => [
       row.name,
       row.customer_name,
       row.site_name,
@@ -296,7 +298,7 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
             className="btn ghost icon"
             aria-label="Export what is filtered as CSV"
             title="Export what is filtered as CSV"
-            onClick={exportCsv}
+            onClick={() => exportCsv(shown)}
           >
             <Icon of={Download} />
           </button>
@@ -323,6 +325,28 @@ export function DeviceTable({ query, inSite = false, search, onSearch, empty }: 
             noun={['device', 'devices']}
             order="sorted by state, worst first"
             filter={`${picked ?? ''} ${q}`}
+            selectedActs={(chosen) => (
+              <>
+                <button type="button" className="link" onClick={() => exportCsv(chosen)}>
+                  Export
+                </button>
+                <button
+                  type="button"
+                  className="link"
+                  onClick={() =>
+                    void copyText(chosen.map((row) => row.address).join('\n')).then((done) =>
+                      toast(
+                        done
+                          ? `${plural(chosen.length, 'address', 'addresses')} copied`
+                          : 'The browser did not let the addresses be copied',
+                      ),
+                    )
+                  }
+                >
+                  Copy addresses
+                </button>
+              </>
+            )}
             onOpen={(device) => void navigate({ to: '/devices/$deviceId', params: { deviceId: device.id } })}
             empty={
               rows?.length === 0 ? (

@@ -194,6 +194,10 @@ export function progressText(probe: DiscoveryProbe): string {
 
 export function Progress({ probe }: { probe: DiscoveryProbe }) {
   const share = probe.to_sweep > 0 ? Math.min(1, probe.swept / probe.to_sweep) : 0;
+  // What is over needs no bar that shines.
+  if (probe.state === 'idle') {
+    return <span className="num t2 small">{plural(probe.to_sweep, 'address', 'addresses')}</span>;
+  }
   return (
     <div className="row">
       <div

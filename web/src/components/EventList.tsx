@@ -1,3 +1,4 @@
+import { Link } from '@tanstack/react-router';
 import { useNow } from '../api/clock';
 import type { Event } from '../api/types';
 import { severityShape } from '../lib/state';
@@ -6,13 +7,20 @@ import { Empty } from '../ui/Feedback';
 import { Glyph } from '../ui/Glyph';
 import { useZone } from './zone';
 
+interface Props {
+  events: readonly Event[];
+  /** Each event says which device it is about; a device's own page need not. */
+  named?: boolean;
+}
+
 /** What happened, newest first; times in the page's zone. */
-export function EventList({ events }: { events: readonly Event[] }) {
+export function EventList({ events, named = false }: Props) {
   const zone = useZone();
   const now = useNow();
   if (events.length === 0) return <Empty title="Nothing happened yet" />;
   return (
-    <div className="scroll-x">
+    // biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it
+    <div className="scroll-x" tabIndex={0}>
       <table className="tbl">
         <tbody>
           {events.map((event) => (
@@ -27,7 +35,12 @@ export function EventList({ events }: { events: readonly Event[] }) {
                     shape={event.severity === 'cleared' ? 'up' : severityShape(event.severity)}
                     label={event.severity}
                   />
-                  <bdi className="b">{event.text}</bdi>
+                  {named && event.device_id !== null && (
+                    <Link className="b" to="/devices/$deviceId" params={{ deviceId: event.device_id }}>
+                      <bdi>{event.device_name ?? 'device'}</bdi>
+                    </Link>
+                  )}
+                  <bdi className={named && event.device_id !== null ? undefined : 'b'}>{event.text}</bdi>
                 </span>
               </td>
               <td className="t3 small">

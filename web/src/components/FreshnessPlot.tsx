@@ -43,7 +43,7 @@ export function FreshnessPlot({ probes }: { probes: readonly Probe[] }) {
         return (
           <circle
             key={probe.id}
-            className={shape === 'degraded' ? 'dot degraded' : 'dot'}
+            className={shape === 'degraded' || shape === 'critical' ? `dot ${shape}` : 'dot'}
             cx={dot.x}
             cy={Math.max(4, H - 21 - dot.level * 6.6)}
             r="2.6"

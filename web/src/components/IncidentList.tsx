@@ -13,6 +13,7 @@ import { Empty, Loaded } from '../ui/Feedback';
 import { Glyph } from '../ui/Glyph';
 import { Icon } from '../ui/Icon';
 import { IncidentRow } from './IncidentRow';
+import { useLingering } from './lingering';
 import { useScope, useUser } from './session';
 
 export function IncidentList({ current, view }: { current?: number; view: IncidentView }) {
@@ -26,23 +27,25 @@ export function IncidentList({ current, view }: { current?: number; view: Incide
   const [known, setKnown] = useState<ReadonlySet<number>>(new Set());
 
   const items = active.data?.items ?? [];
+  const withClosed = useLingering(active.data?.items);
   const mine = (incident: Incident) =>
     incident.acknowledged_by !== null &&
     (incident.acknowledged_by === user?.display_name || incident.acknowledged_by === user?.user_name);
   const open = items.filter((incident) => incident.state === 'open');
   const picked =
     view === 'unacknowledged'
-      ? open
+      ? withClosed.filter((incident) => incident.acknowledged_at === null)
       : view === 'mine'
-        ? items.filter(mine)
+        ? withClosed.filter(mine)
         : view === 'closed'
           ? (closed.data?.items ?? [])
-          : items;
+          : withClosed;
   const { shown, waiting } = holdNew(picked, known, busy && known.size > 0 && view !== 'closed');
   const ids = items.map((incident) => incident.id).join();
   // biome-ignore lint/correctness/useExhaustiveDependencies: `ids` stands for the items
   useEffect(() => {
-    if (!busy) setKnown(new Set(items.map((incident) => incident.id)));
+    // Once seen, always known: what is closed and stays in sight for a while is not new.
+    if (!busy) setKnown((before) => new Set([...before, ...items.map((incident) => incident.id)]));
   }, [ids, busy]);
 
   const groups = useMemo(
@@ -91,7 +94,7 @@ export function IncidentList({ current, view }: { current?: number; view: Incide
         <button
           type="button"
           className="notice"
-          onClick={() => setKnown(new Set(items.map((one) => one.id)))}
+          onClick={() => setKnown(new Set([...known, ...items.map((one) => one.id)]))}
         >
           <Icon of={ArrowUp} />
           <span className="grow">{plural(waiting, 'new incident')} above</span>

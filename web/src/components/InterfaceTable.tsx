@@ -1,19 +1,27 @@
 import { Fragment } from 'react';
-import { useNow } from '../api/clock';
+import { serverNow, useNow } from '../api/clock';
 import type { Window } from '../api/queries';
 import type { Device, Interface, State } from '../api/types';
 import { TrafficChart } from '../charts/TrafficChart';
+import { BUSY } from '../lib/limits';
 import { natural } from '../lib/natural';
 import { clockOrDay } from '../lib/time';
 import { bits, count, lineSpeed } from '../lib/units';
 import { Glyph } from '../ui/Glyph';
 import { OldTag, Since } from './Age';
-import { Bars, BUSY } from './Bars';
+import { Bars } from './Bars';
 import { Spark } from './Spark';
 import { useZone } from './zone';
 
-/** The state an interface is drawn with. Switched off by hand is not a fault. */
-export function interfaceState(one: Interface, stale: boolean): { state: State; word: string } {
+/**
+ * The state an interface is drawn with. Switched off by hand is not a fault, and a socket that nobody has plugged
+ * anything into since Farwatch knows it is none either: only a link that went down is.
+ */
+export function interfaceState(
+  one: Interface,
+  stale: boolean,
+  firstSeen: string,
+): { state: State | 'notice'; word: string } {
   if (stale) return { state: 'unknown', word: 'Stale' };
   if (one.admin_status === 'down') return { state: 'maintenance', word: 'Switched off' };
   switch (one.oper_status) {
@@ -25,17 +33,27 @@ export function interfaceState(one: Interface, stale: boolean): { state: State; 
     case 'down':
     case 'lowerLayerDown':
     case 'notPresent':
-      return { state: 'down', word: 'Down' };
+      return !wentDown(one, firstSeen)
+        ? { state: 'notice', word: 'Not connected' }
+        : { state: 'down', word: 'Down' };
     default:
       return { state: 'unknown', word: 'Not known' };
   }
 }
 
-/** In use: up, or down though it should not be, or with traffic today. */
-export function inUse(one: Interface): boolean {
+/** The first look at a device takes a moment; what was down by then was down before. */
+const FIRST_LOOK_MS = 120_000;
+
+function wentDown(one: Interface, firstSeen: string): boolean {
+  return one.oper_since !== null && Date.parse(one.oper_since) > Date.parse(firstSeen) + FIRST_LOOK_MS;
+}
+
+/** In use: up, or gone down within a week though nobody switched it off. */
+export function inUse(one: Interface, firstSeen: string): boolean {
   if (one.type === 24) return false; // softwareLoopback, IANAifType
-  const carried = [...one.in_spark, ...one.out_spark].some((value) => value !== null && value > 0);
-  return one.oper_status === 'up' || carried;
+  if (one.oper_status === 'up') return true;
+  if (one.admin_status === 'down') return false;
+  return wentDown(one, firstSeen) && serverNow() - Date.parse(one.oper_since ?? '') < 7 * 86_400_000;
 }
 
 export function sortedInterfaces(all: readonly Interface[]): Interface[] {
@@ -74,10 +92,10 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
         </thead>
         <tbody>
           {interfaces.map((one) => {
-            const { state, word } = interfaceState(one, stale);
+            const { state, word } = interfaceState(one, stale, device.first_seen_at);
             const errors = (one.in_errors_1h ?? 0) + (one.out_errors_1h ?? 0);
             const unknownErrors = one.in_errors_1h === null && one.out_errors_1h === null;
-            const down = state === 'down' || state === 'maintenance';
+            const down = state === 'down' || state === 'maintenance' || state === 'notice';
             const isOpen = open === one.id;
             const about = one.alias || (one.descr !== one.name ? one.descr : '');
             return (
@@ -102,9 +120,13 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                     {one.speed_bps ? lineSpeed(one.speed_bps) : <span className="t3">–</span>}
                   </td>
                   {down ? (
-                    <td colSpan={5} className="t2">
-                      {state === 'maintenance' ? 'Switched off' : 'Link down'}
-                      {one.oper_since && (
+                    <td colSpan={5} className={state === 'notice' ? 't3' : 't2'}>
+                      {state === 'maintenance'
+                        ? 'Switched off'
+                        : state === 'notice'
+                          ? 'Not connected'
+                          : 'Link down'}
+                      {one.oper_since && state !== 'notice' && (
                         <>
                           {' '}
                           since {clockOrDay(one.oper_since, zone, now)}, <Since at={one.oper_since} />
@@ -153,6 +175,8 @@ export function InterfaceTable({ device, interfaces, open, onOpen, window, stale
                         name={one.name}
                         window={window}
                         zone={zone}
+                        speed={one.speed_bps}
+                        began={Date.parse(device.first_seen_at)}
                         pollEvery={device.poll?.interval_s ?? 60}
                         onZoom={onZoom}
                         onReset={onReset}

@@ -27,6 +27,8 @@ const GROUPS: [string, [string[], string][]][] = [
       [['j', 'k'], 'down, up; arrows too'],
       [['Home', 'End'], 'first, last'],
       [['Enter'], 'open'],
+      [['x'], 'select a device'],
+      [['Shift', 'x'], 'select up to here'],
     ],
   ],
   [

@@ -223,16 +223,20 @@ export function Palette({ onClose }: { onClose: () => void }) {
       </div>
       <div className="hits" id={list} role="listbox" aria-label="Found">
         {hits.length > 0 && (
-          <>
-            <h3>Jump to</h3>
+          <div role="group" aria-label="Jump to">
+            <div className="hd" aria-hidden="true">
+              Jump to
+            </div>
             {hits.map((entry, i) => line(entry, i))}
-          </>
+          </div>
         )}
         {runs.length > 0 && (
-          <>
-            <h3>Run</h3>
+          <div role="group" aria-label="Run">
+            <div className="hd" aria-hidden="true">
+              Run
+            </div>
             {runs.map((entry, i) => line(entry, i + hits.length))}
-          </>
+          </div>
         )}
         {all.length === 0 && <p className="empty t2">Nothing is called that.</p>}
       </div>

@@ -19,6 +19,7 @@ import {
 } from 'lucide-react';
 import { lazy, Suspense, useEffect, useRef, useState } from 'react';
 import { signOut } from '../api/changes';
+import { useSessionEnded } from '../api/ended';
 import { listen, NOT_LIVE_S } from '../api/live';
 import { preferencesOf } from '../api/preferences';
 import { incidentsQuery, overviewQuery, sessionQuery, sitesQuery } from '../api/queries';
@@ -35,11 +36,13 @@ import { Announcer } from './Announcer';
 import { Brand } from './Brand';
 import { LiveIndicator, NotLiveBar, useSilence } from './LiveBar';
 import { ScopeSwitcher } from './ScopeSwitcher';
+import { useShownZone } from './SiteZone';
 import { StateGlyph } from './StateText';
 import { useScope, useUser } from './session';
 import { browserZone, ZoneContext } from './zone';
 
 const Palette = lazy(() => import('./Palette').then((module) => ({ default: module.Palette })));
+const SignInAgain = lazy(() => import('./SignInAgain').then((module) => ({ default: module.SignInAgain })));
 const KeyboardHelp = lazy(() =>
   import('./KeyboardHelp').then((module) => ({ default: module.KeyboardHelp })),
 );
@@ -75,6 +78,8 @@ export function Shell() {
   const view = useRef<HTMLElement>(null);
   const silence = useSilence();
   const zone = safeZone(preferencesOf(user).time_zone ?? browserZone());
+  const siteZone = useShownZone();
+  const ended = useSessionEnded();
   const overview = useQuery(overviewQuery(scope)).data;
   const active = useQuery(incidentsQuery(scope, { state: 'active' })).data;
 
@@ -150,8 +155,11 @@ export function Shell() {
               <nav className="crumb" aria-label="Where you are" ref={setCrumb} />
               <span className="grow" />
               <LiveIndicator />
-              <span className="t2 small hide-s" title={`Times are shown in ${zone}`}>
-                {zoneName(zone)}
+              <span
+                className="t2 small hide-s"
+                title={`Times on this page are in ${siteZone ?? zone}${siteZone ? ", the site's zone" : ''}`}
+              >
+                {zoneName(siteZone ?? zone)}
               </span>
               <button
                 type="button"
@@ -232,6 +240,7 @@ export function Shell() {
         <Announcer />
         <Toasts />
         <Suspense>
+          {ended && <SignInAgain />}
           {overlay === 'palette' && <Palette onClose={() => setOverlay(null)} />}
           {overlay === 'keys' && <KeyboardHelp onClose={() => setOverlay(null)} />}
         </Suspense>

@@ -5,7 +5,7 @@ import { changedFields } from './conflict';
 import { csv } from './csv';
 import { find, mark } from './find';
 import { nextRow } from './grid';
-import { grouped, holdNew } from './incidents';
+import { grouped, holdNew, linger } from './incidents';
 import { byAddress, natural } from './natural';
 import { parseScope, scopeQuery, scopeText } from './scope';
 import { noCounts, notUp, situation } from './state';
@@ -133,7 +133,13 @@ describe('an export', () => {
 describe('incidents', () => {
   const one = (id: number, severity: Incident['severity'], state: Incident['state'] = 'open') =>
     // Only what the order looks at.
-    ({ id, severity, state, opened_at: `2026-01-01T00:00:0${id}Z` }) as Incident;
+    ({
+      id,
+      severity,
+      state,
+      opened_at: `2026-01-01T00:00:0${id}Z`,
+      acknowledged_at: state === 'acknowledged' ? `2026-01-01T00:01:0${id}Z` : null,
+    }) as Incident;
   it('are grouped by severity, what nobody has taken first', () => {
     const groups = grouped([
       one(1, 'warning'),
@@ -145,6 +151,21 @@ describe('incidents', () => {
       ['Critical', [4, 2, 3]],
       ['Warning', [1]],
     ]);
+  });
+  it('stay greyed for ten seconds after they were closed, where they stood', () => {
+    const both = [one(1, 'critical'), one(2, 'critical')];
+    const after = linger(both, [one(2, 'critical')], [], 1000);
+    expect(after.map(({ incident, until }) => [incident.id, incident.state, until])).toEqual([
+      [1, 'resolved', 11_000],
+    ]);
+    const closed = after.map(({ incident }) => incident);
+    expect(grouped([one(2, 'critical'), ...closed])[0]?.items.map(({ id }) => id)).toEqual([2, 1]);
+    expect(linger([one(2, 'critical')], [one(2, 'critical')], after, 10_999)).toHaveLength(1);
+    expect(linger([one(2, 'critical')], [one(2, 'critical')], after, 11_000)).toHaveLength(0);
+  });
+  it('come back to their place when they open again', () => {
+    const after = linger([one(1, 'critical')], [], [], 1000);
+    expect(linger([], [one(1, 'critical')], after, 2000)).toHaveLength(0);
   });
   it('wait above while somebody reads', () => {
     const held = holdNew([one(1, 'critical'), one(2, 'critical')], new Set([1]), true);

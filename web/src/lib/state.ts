@@ -1,4 +1,5 @@
 import type { Counts, Probe, Severity, State } from '../api/types';
+import { certificateState, certificateText } from './certificate';
 import { duration } from './time';
 import { count, plural } from './units';
 
@@ -70,6 +71,11 @@ export function situation(counts: Counts, customers: readonly { counts: Counts }
   return devices === 1 ? 'The one device is up' : `All ${count(devices)} devices are up`;
 }
 
+/** Why the device is in its state. What is up needs no reason: it would only repeat the last event. */
+export function stateWhy(device: { state: State; state_reason: string | null }): string | null {
+  return device.state === 'up' ? null : device.state_reason;
+}
+
 /** "1 down, 12 unreachable, 4 degraded", for a site or a customer; "all 42 up" when nothing is wrong. */
 export function notUp(counts: Counts): string {
   const parts = COUNT_ORDER.filter((state) => state !== 'up' && counts[state] > 0).map(
@@ -91,7 +97,7 @@ export function severityShape(severity: Severity): 'critical' | 'warning' | 'not
 export const PROBE_LATE_S = 30;
 export const PROBE_STALE_S = 60;
 
-export type ProbeShape = 'stale' | 'degraded' | 'up' | 'maint';
+export type ProbeShape = 'stale' | 'critical' | 'degraded' | 'up' | 'maint';
 
 export const PROBE_WORD: Record<Probe['state'], string> = {
   connected: 'Reporting',
@@ -106,12 +112,11 @@ export function probeTrouble(probe: Probe, now: number): string | null {
   if (probe.state === 'revoked') return 'revoked';
   if (probe.state === 'never_connected') return 'has not connected yet';
   if (probe.state === 'silent') return 'not reporting';
+  const certificate = certificateState(probe.certificate, now);
+  if (certificate === 'expired') return `certificate ${certificateText(probe.certificate, now)}`;
   const behind = probe.backlog_behind_s ?? 0;
   if (behind > PROBE_STALE_S) return `${duration(behind)} behind`;
-  if (probe.certificate) {
-    const days = (Date.parse(probe.certificate.not_after) - now) / 86_400_000;
-    if (days < 14) return days < 0 ? 'certificate has expired' : `certificate ends in ${Math.floor(days)} d`;
-  }
+  if (certificate === 'overdue') return `certificate ${certificateText(probe.certificate, now)}`;
   if (probe.clock_offset_ms !== null && Math.abs(probe.clock_offset_ms) > 30_000) {
     return `clock is off by ${Math.round(Math.abs(probe.clock_offset_ms) / 1000)} s`;
   }
@@ -123,8 +128,9 @@ export function probeTrouble(probe: Probe, now: number): string | null {
 export function probeShape(probe: Probe, now: number): ProbeShape {
   if (probe.state === 'revoked') return 'maint';
   if (probe.state === 'silent' || probe.state === 'never_connected') return 'stale';
+  if (certificateState(probe.certificate, now) === 'expired') return 'critical';
   return probeTrouble(probe, now) === null ? 'up' : 'degraded';
 }
 
 /** For probes stale comes first. */
-export const PROBE_RANK: Record<ProbeShape, number> = { stale: 0, degraded: 1, up: 2, maint: 3 };
+export const PROBE_RANK: Record<ProbeShape, number> = { stale: 0, critical: 1, degraded: 2, up: 3, maint: 4 };

@@ -20,7 +20,7 @@ export interface Measured {
 /** Round-trip time: one decimal below 10 ms, none above. */
 export function milliseconds(ms: number): Measured {
   if (ms >= 10_000) return { value: count(ms / 1000, 1), unit: 's' };
-  return { value: count(ms, ms < 10 ? (ms < 0.1 ? 2 : 1) : 0), unit: 'ms' };
+  return { value: count(ms, ms < 10 ? (ms < 0.095 ? 2 : 1) : 0), unit: 'ms' };
 }
 
 const STEPS = ['', 'k', 'M', 'G', 'T', 'P'];

@@ -276,8 +276,9 @@ function addProbe(site: SiteRow, name: string, n: number): Probe {
     clock_offset_ms: Math.round((next() - 0.5) * 90),
     clock_approximate: false,
     certificate: {
-      not_after: at(-86_400 * (expiring ? 9.5 : 40 + next() * 45)),
-      renew_after: at(-86_400 * (expiring ? -3 : 10)),
+      // 72 h, renewed at half life; one has missed its turn.
+      not_after: at(-3600 * (expiring ? 11 : 40 + next() * 30)),
+      renew_after: at(-3600 * (expiring ? -25 : 4 + next() * 30)),
     },
     echo_ms: silent
       ? null

@@ -5,6 +5,7 @@ import { auditQuery, customersQuery } from '../api/queries';
 import type { AuditEntry } from '../api/types';
 import { useScope } from '../components/session';
 import { useZone } from '../components/zone';
+import { actText, detailText, wholeDetail } from '../lib/audit';
 import { absolute, clockOrDay, zoneName } from '../lib/time';
 import { count } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
@@ -42,7 +43,8 @@ export function AuditPage() {
             items.length === 0 ? (
               <Empty title={q ? 'No entry matches' : 'Nothing was done yet'} />
             ) : (
-              <div className="scroll-x">
+              // biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it
+              <div className="scroll-x" tabIndex={0}>
                 <table className="tbl">
                   <thead>
                     <tr>
@@ -65,15 +67,15 @@ export function AuditPage() {
                           <bdi>{entry.who}</bdi>
                         </td>
                         <td className="num t2">{entry.from_address ?? '–'}</td>
-                        <td>{entry.action}</td>
+                        <td title={entry.action}>{actText(entry.action)}</td>
                         <td className="t2" title={entry.object_id ?? undefined}>
-                          {entry.object_kind}
+                          {entry.object_kind.replaceAll('-', ' ')}
                         </td>
                         <td className="t2">
                           {customers.find((customer) => customer.id === entry.customer_id)?.name ?? '–'}
                         </td>
-                        <td className="t2 small max" title={detailOf(entry)}>
-                          {detailOf(entry)}
+                        <td className="t2 small max" title={wholeDetail(entry.detail)}>
+                          {detailText(entry.detail)}
                         </td>
                       </tr>
                     ))}
@@ -88,12 +90,6 @@ export function AuditPage() {
   );
 }
 
-function detailOf(entry: AuditEntry): string {
-  return Object.entries(entry.detail ?? {})
-    .map(([key, value]) => `${key} ${typeof value === 'string' ? value : JSON.stringify(value)}`)
-    .join(', ');
-}
-
 function textOf(entry: AuditEntry): string {
-  return `${entry.who} ${entry.action} ${entry.object_kind} ${entry.object_id ?? ''} ${detailOf(entry)}`.toLowerCase();
+  return `${entry.who} ${entry.action} ${actText(entry.action)} ${entry.object_kind} ${entry.object_id ?? ''} ${wholeDetail(entry.detail)}`.toLowerCase();
 }

@@ -5,13 +5,11 @@ import { useState } from 'react';
 import { customerQuery, incidentsQuery, sitesQuery } from '../api/queries';
 import { Incidents } from '../components/Incidents';
 import { CustomerDialog, DeleteCustomerDialog, SiteDialog } from '../components/PlaceDialogs';
-import { Pairs, PlaceGlyph } from '../components/StateText';
-import { Strip } from '../components/Strip';
-import { StripAxis } from '../components/StripAxis';
+import { PlaceTable, worstPlaceFirst } from '../components/PlaceTable';
+import { PlaceGlyph } from '../components/StateText';
 import { useMayNot } from '../components/session';
-import { natural } from '../lib/natural';
-import { notUp, STATE_RANK } from '../lib/state';
-import { availability, count, plural } from '../lib/units';
+import { notUp } from '../lib/state';
+import { count, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Failed, Loaded } from '../ui/Feedback';
 import { Icon } from '../ui/Icon';
@@ -110,57 +108,20 @@ export function CustomerPage() {
                   A site is one place with its own network. Each has one probe or more.
                 </Empty>
               ) : (
-                <div className="scroll-x">
-                  <table className="tbl">
-                    <thead>
-                      <tr>
-                        <th>Site</th>
-                        <th className="r">Probes</th>
-                        <th className="r">Devices</th>
-                        <th>Not up</th>
-                        <th style={{ width: '38%', minWidth: 150 }}>
-                          <StripAxis />
-                        </th>
-                        <th className="r">Avail. 24 h</th>
-                      </tr>
-                    </thead>
-                    <tbody>
-                      {[...items]
-                        .sort((a, b) => STATE_RANK[a.state] - STATE_RANK[b.state] || natural(a.name, b.name))
-                        .map((site) => (
-                          <tr key={site.id}>
-                            <td>
-                              <Link
-                                className="row b"
-                                to="/customers/$customerId/$siteId"
-                                params={{ customerId, siteId: site.id }}
-                              >
-                                <PlaceGlyph place={site} />
-                                <bdi>{site.name}</bdi>
-                              </Link>
-                            </td>
-                            <td className="r t2">
-                              {site.probes === 0 ? <span className="t3">none</span> : count(site.probes)}
-                            </td>
-                            <td className="r t2">{count(site.devices)}</td>
-                            <td>
-                              <Pairs counts={site.counts} />
-                            </td>
-                            <td>
-                              <Strip strip={site.strip} />
-                            </td>
-                            <td className="r">
-                              {site.availability_24h === null ? (
-                                <span className="t3">–</span>
-                              ) : (
-                                availability(site.availability_24h)
-                              )}
-                            </td>
-                          </tr>
-                        ))}
-                    </tbody>
-                  </table>
-                </div>
+                <PlaceTable
+                  head="Site"
+                  places={[...items].sort(worstPlaceFirst)}
+                  before={[{ head: 'Probes', of: (site) => site.probes }]}
+                  link={(site, inside) => (
+                    <Link
+                      className="row b"
+                      to="/customers/$customerId/$siteId"
+                      params={{ customerId, siteId: site.id }}
+                    >
+                      {inside}
+                    </Link>
+                  )}
+                />
               )
             }
           </Loaded>

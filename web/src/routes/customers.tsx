@@ -2,16 +2,12 @@ import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { Plus } from 'lucide-react';
 import { useState } from 'react';
-import { customersQuery } from '../api/queries';
-import type { CustomerRow } from '../api/types';
+import { customersQuery, incidentsQuery, probesQuery } from '../api/queries';
+import type { CustomerRow, Id } from '../api/types';
 import { CustomerDialog } from '../components/PlaceDialogs';
-import { Pairs, PlaceGlyph } from '../components/StateText';
-import { Strip } from '../components/Strip';
-import { StripAxis } from '../components/StripAxis';
+import { PlaceTable, worstPlaceFirst } from '../components/PlaceTable';
 import { useMayNot, useScope } from '../components/session';
-import { natural } from '../lib/natural';
-import { STATE_RANK } from '../lib/state';
-import { availability, count, plural } from '../lib/units';
+import { count, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Loaded } from '../ui/Feedback';
 import { Icon } from '../ui/Icon';
@@ -28,7 +24,9 @@ export function CustomersPage() {
   );
   const rows = inScope
     .filter((customer) => customer.name.toLowerCase().includes(q.trim().toLowerCase()))
-    .sort((a, b) => STATE_RANK[a.state] - STATE_RANK[b.state] || natural(a.name, b.name));
+    .sort(worstPlaceFirst);
+  const probes = useQuery(probesQuery(scope)).data;
+  const incidents = useQuery(incidentsQuery(scope, { state: 'active' })).data;
   const add = (
     <button
       type="button"
@@ -67,57 +65,23 @@ export function CustomersPage() {
                 them.
               </Empty>
             ) : (
-              <div className="scroll-x">
-                <table className="tbl">
-                  <thead>
-                    <tr>
-                      <th>Customer</th>
-                      <th className="r hide-s">Sites</th>
-                      <th className="r hide-s">Devices</th>
-                      <th>Not up</th>
-                      <th style={{ width: '34%', minWidth: 150 }}>
-                        <StripAxis />
-                      </th>
-                      <th className="r">Avail. 24 h</th>
-                      <th>Note</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    {rows.map((customer) => (
-                      <tr key={customer.id}>
-                        <td>
-                          <Link
-                            className="row b"
-                            to="/customers/$customerId"
-                            params={{ customerId: customer.id }}
-                          >
-                            <PlaceGlyph place={customer} />
-                            <bdi>{customer.name}</bdi>
-                          </Link>
-                        </td>
-                        <td className="r t2 hide-s">{count(customer.sites)}</td>
-                        <td className="r t2 hide-s">{count(customer.devices)}</td>
-                        <td>
-                          <Pairs counts={customer.counts} />
-                        </td>
-                        <td>
-                          <Strip strip={customer.strip} />
-                        </td>
-                        <td className="r">
-                          {customer.availability_24h === null ? (
-                            <span className="t3">–</span>
-                          ) : (
-                            availability(customer.availability_24h)
-                          )}
-                        </td>
-                        <td className="t2 ell" style={{ maxWidth: 180 }} title={customer.note}>
-                          {customer.note}
-                        </td>
-                      </tr>
-                    ))}
-                  </tbody>
-                </table>
-              </div>
+              <PlaceTable
+                head="Customer"
+                places={rows}
+                before={[
+                  { head: 'Sites', of: (customer) => customer.sites },
+                  { head: 'Probes', of: (customer) => perCustomer(probes?.items, customer.id) },
+                ]}
+                after={[
+                  { head: 'Open incidents', of: (customer) => perCustomer(incidents?.items, customer.id) },
+                ]}
+                note={(customer) => customer.note}
+                link={(customer, inside) => (
+                  <Link className="row b" to="/customers/$customerId" params={{ customerId: customer.id }}>
+                    {inside}
+                  </Link>
+                )}
+              />
             )
           }
         </Loaded>
@@ -125,6 +89,14 @@ export function CustomersPage() {
       {adding && <CustomerDialog onClose={() => setAdding(false)} />}
     </div>
   );
+}
+
+/** How many of the customer's there are; undefined while that is not known. Revoked probes watch nothing. */
+function perCustomer(
+  items: readonly { customer_id: Id; state: string }[] | undefined,
+  customer: Id,
+): number | undefined {
+  return items?.filter((one) => one.customer_id === customer && one.state !== 'revoked').length;
 }
 
 function sentence(customers: readonly CustomerRow[]): string {

@@ -22,11 +22,11 @@ import { Availability } from '../components/Availability';
 import { ForgetDialog, MuteDialog, NoteDialog, RenameDialog } from '../components/DeviceDialogs';
 import { EventList } from '../components/EventList';
 import { InterfaceTable, inUse, sortedInterfaces } from '../components/InterfaceTable';
+import { SiteZone } from '../components/SiteZone';
 import { StateGlyph } from '../components/StateText';
 import { useMayNot } from '../components/session';
-import { ZoneContext } from '../components/zone';
 import { natural } from '../lib/natural';
-import { STATE_WORD } from '../lib/state';
+import { STATE_WORD, stateWhy } from '../lib/state';
 import {
   absolute,
   ageSeconds,
@@ -139,12 +139,12 @@ function DeviceView({ device }: { device: Device }) {
   );
   const muted = device.muted_until !== null && Date.parse(device.muted_until) > now;
   const all = useMemo(() => sortedInterfaces(interfaces.data?.items ?? []), [interfaces.data]);
-  const used = all.filter((one) => inUse(one) || one.id === search.if);
+  const used = all.filter((one) => inUse(one, device.first_seen_at) || one.id === search.if);
   const shown = search.all === '1' || used.length === 0 ? all : used;
   const current: WindowName | undefined =
     'last_ms' in window ? (isWindowName(search.last) ? search.last : '24h') : undefined;
   return (
-    <ZoneContext value={zone}>
+    <SiteZone zone={zone}>
       <div className="view">
         <Crumb
           up={[
@@ -170,7 +170,7 @@ function DeviceView({ device }: { device: Device }) {
           </h1>
           <span className="t2 ell" title={device.state_reason ?? undefined}>
             {STATE_WORD[device.state]}
-            {device.state_reason && ` · ${device.state_reason}`} ·{' '}
+            {stateWhy(device) && ` · ${stateWhy(device)}`} ·{' '}
             <span className="num" title={absolute(device.state_since, zone)}>
               for {duration(ageSeconds(device.state_since, now))}
             </span>
@@ -244,7 +244,15 @@ function DeviceView({ device }: { device: Device }) {
           </div>
           <div className="stack">
             <Availability device={device} />
-            <PingChart device={device.id} window={window} zone={zone} onZoom={zoom} onReset={reset} />
+            <PingChart
+              device={device.id}
+              window={window}
+              zone={zone}
+              began={Date.parse(device.first_seen_at)}
+              {...(pingNotJudged(device) ? { whyNone: NOT_JUDGED } : {})}
+              onZoom={zoom}
+              onReset={reset}
+            />
             <Panel
               title="Interfaces"
               meta={
@@ -307,7 +315,7 @@ function DeviceView({ device }: { device: Device }) {
       {dialog === 'note' && <NoteDialog device={device} onClose={close} />}
       {dialog === 'mute' && <MuteDialog device={device} onClose={close} />}
       {dialog === 'forget' && <ForgetDialog device={device} onClose={close} />}
-    </ZoneContext>
+    </SiteZone>
   );
 }
 
@@ -381,10 +389,10 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
         </Link>
       ),
     ],
-    ['SNMP', device.snmp === 'none' ? 'ping only' : (device.snmp_security ?? device.snmp)],
+    ['SNMP', device.snmp === 'none' ? 'ping only' : snmpText(device)],
     ['Credential', device.credential_name && <bdi>{device.credential_name}</bdi>],
     ['Latency', <Latency key="l" device={device} />],
-    ['Last ping', <Ago key="i" at={device.last_ping_at} />],
+    ['Last ping', pingNotJudged(device) ? null : <Ago key="i" at={device.last_ping_at} />],
     ['Last SNMP', device.snmp === 'none' ? null : <Ago key="s" at={device.last_snmp_at} />],
     [
       'Poll',
@@ -424,7 +432,12 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
             // biome-ignore lint/suspicious/noArrayIndexKey: see above
             <div key={i} style={{ display: 'contents' }}>
               <dt>{name}</dt>
-              <dd title={typeof value === 'string' ? value : undefined}>{value}</dd>
+              <dd
+                className={name === 'SNMP' ? 'wraps' : undefined}
+                title={typeof value === 'string' ? value : undefined}
+              >
+                {value}
+              </dd>
             </div>
           ))}
         {device.note && (
@@ -446,9 +459,26 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
   );
 }
 
+/** "v3, authPriv, SHA-256, AES-128", or the version alone. */
+function snmpText(device: Device): string {
+  const security = device.snmp_security;
+  return !security || security === device.snmp ? device.snmp : `${device.snmp}, ${security}`;
+}
+
+/** Ping says nothing of addresses that always answer, such as those of the probe's own machine. */
+function pingNotJudged(device: Device): boolean {
+  const primary = device.addresses.find((one) => one.primary) ?? device.addresses[0];
+  return device.last_ping_at === null && primary?.icmp === 'not_judged';
+}
+
 function Latency({ device }: { device: Device }) {
   if (device.rtt_ms === null) {
-    return <span className="t3">{device.state === 'down' ? 'no reply' : 'not measured'}</span>;
+    const why = device.state === 'down' ? 'no reply' : pingNotJudged(device) ? 'ping is not used' : null;
+    return (
+      <span className="t3" title={why === 'ping is not used' ? NOT_JUDGED : undefined}>
+        {why ?? 'not measured yet'}
+      </span>
+    );
   }
   const { value, unit } = milliseconds(device.rtt_ms);
   return (
@@ -459,6 +489,9 @@ function Latency({ device }: { device: Device }) {
     </span>
   );
 }
+
+const NOT_JUDGED =
+  "An address of the probe's own machine always answers, so ping would say nothing of the device.";
 
 function Neighbours({ device }: { device: Device }) {
   const query = useQuery(neighboursQuery(device.id));
@@ -516,14 +549,23 @@ function Neighbours({ device }: { device: Device }) {
   );
 }
 
+const EVIDENCE: Record<string, string> = {
+  chassis_mac: 'Chassis MAC',
+  engine_id: 'SNMP engine',
+  serial: 'Serial',
+  sys_name: 'Name',
+  mac: 'MAC',
+  address: 'Address',
+};
+
 /** By what the device is known again when its address changes. */
 function Evidence({ device }: { device: Device }) {
   return (
-    <Panel title="Known by" meta="so that it stays the same device">
+    <Panel title="Known by" meta="at any address">
       <dl className="dl">
         {device.evidence.slice(0, 8).map((one) => (
           <div key={`${one.kind} ${one.value}`} style={{ display: 'contents' }}>
-            <dt>{one.kind}</dt>
+            <dt>{EVIDENCE[one.kind] ?? one.kind.replaceAll('_', ' ')}</dt>
             <dd className="mono" title={one.value}>
               {one.value}
             </dd>

@@ -20,9 +20,9 @@ import { useNow } from '../api/clock';
 import { devicesQuery, incidentQuery, siteQuery } from '../api/queries';
 import type { Incident } from '../api/types';
 import { IncidentList } from '../components/IncidentList';
+import { SiteZone } from '../components/SiteZone';
 import { StateGlyph } from '../components/StateText';
 import { useMayNot } from '../components/session';
-import { ZoneContext } from '../components/zone';
 import { natural } from '../lib/natural';
 import { severityShape } from '../lib/state';
 import { absolute, ageSeconds, clock, clockOrDay, duration, safeZone, zoneName } from '../lib/time';
@@ -133,7 +133,7 @@ function IncidentView({ incident }: { incident: Incident }) {
     },
   });
   return (
-    <ZoneContext value={zone}>
+    <SiteZone zone={zone}>
       <div className="title tight">
         <Glyph
           shape={done ? 'up' : severityShape(incident.severity)}
@@ -292,7 +292,7 @@ function IncidentView({ incident }: { incident: Incident }) {
           about="It closes by itself when the cause is gone. Resolved by hand while the cause is still there, it opens again only when it happens anew."
         />
       )}
-    </ZoneContext>
+    </SiteZone>
   );
 }
 

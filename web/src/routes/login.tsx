@@ -2,9 +2,9 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { getRouteApi, useRouter } from '@tanstack/react-router';
 import { type FormEvent, useEffect, useState } from 'react';
 import { signIn } from '../api/changes';
-import { ApiError, say } from '../api/client';
 import { setupQuery } from '../api/queries';
 import { Brand } from '../components/Brand';
+import { saidAtSignIn } from '../lib/signIn';
 import { TextField } from '../ui/Field';
 
 const route = getRouteApi('/login');
@@ -36,7 +36,7 @@ export function LoginPage() {
       (error: unknown) => {
         setBusy(false);
         setPassword('');
-        setWrong(said(error));
+        setWrong(saidAtSignIn(error));
       },
     );
   };
@@ -76,15 +76,6 @@ export function LoginPage() {
       </form>
     </main>
   );
-}
-
-function said(error: unknown): string {
-  if (error instanceof ApiError && error.status === 429) {
-    const wait = error.retryAfter;
-    return `Too many tries. Wait ${wait ? `${wait} s` : 'a while'}, then try again.`;
-  }
-  if (error instanceof ApiError && error.status === 401) return 'User name and password do not match.';
-  return say(error);
 }
 
 /** Where to go after the sign-in: only ever a path of our own. */

@@ -5,20 +5,29 @@ import { useNow } from '../api/clock';
 import { incidentsQuery, overviewQuery, probesQuery, rangeQuery, topQuery } from '../api/queries';
 import type { Incident, List, Overview, Probe, Top, TopItem } from '../api/types';
 import { toBits, toMilliseconds } from '../charts/series';
-import { Bars, BUSY } from '../components/Bars';
+import { Bars } from '../components/Bars';
 import { EventHistogram } from '../components/EventHistogram';
 import { FreshnessPlot } from '../components/FreshnessPlot';
 import { IncidentRow } from '../components/IncidentRow';
+import { useLingering } from '../components/lingering';
+import { PlaceTable, worstPlaceFirst } from '../components/PlaceTable';
+import { probeGlyph } from '../components/ProbeLines';
 import { Spark } from '../components/Spark';
-import { Pairs, PlaceGlyph } from '../components/StateText';
-import { Strip } from '../components/Strip';
-import { StripAxis } from '../components/StripAxis';
 import { useScope } from '../components/session';
 import { worstFirst } from '../lib/incidents';
+import { BUSY, SLOW_MS } from '../lib/limits';
 import type { Scope } from '../lib/scope';
-import { COUNT_ORDER, PROBE_RANK, probeShape, probeTrouble, STATE_WORD, situation } from '../lib/state';
+import {
+  COUNT_ORDER,
+  PROBE_RANK,
+  PROBE_WORD,
+  probeShape,
+  probeTrouble,
+  STATE_WORD,
+  situation,
+} from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
-import { availability, bits, count, milliseconds, percent, plural } from '../lib/units';
+import { bits, count, milliseconds, percent, plural } from '../lib/units';
 import { Changing } from '../ui/Changing';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Loaded } from '../ui/Feedback';
@@ -144,49 +153,16 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
     >
       <Loaded query={overview} what="Customers" rows={9}>
         {({ customers }) => (
-          <div className="scroll-x">
-            <table className="tbl">
-              <thead>
-                <tr>
-                  <th>Customer</th>
-                  <th className="r hide-s">Sites</th>
-                  <th className="r hide-s">Devices</th>
-                  <th>Not up</th>
-                  <th style={{ width: '37%', minWidth: 150 }}>
-                    <StripAxis />
-                  </th>
-                  <th className="r">Avail.</th>
-                </tr>
-              </thead>
-              <tbody>
-                {customers.slice(0, 12).map((customer) => (
-                  <tr key={customer.id}>
-                    <td>
-                      <Link
-                        className="row b"
-                        to="/customers/$customerId"
-                        params={{ customerId: customer.id }}
-                      >
-                        <PlaceGlyph place={customer} />
-                        <bdi>{customer.name}</bdi>
-                      </Link>
-                    </td>
-                    <td className="r t2 hide-s">{count(customer.sites)}</td>
-                    <td className="r t2 hide-s">{count(customer.devices)}</td>
-                    <td>
-                      <Pairs counts={customer.counts} />
-                    </td>
-                    <td>
-                      <Strip strip={customer.strip} />
-                    </td>
-                    <td className={(customer.availability_24h ?? 1) < 0.999 ? 'r' : 'r t2'}>
-                      {customer.availability_24h === null ? '–' : availability(customer.availability_24h)}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          </div>
+          <PlaceTable
+            head="Customer"
+            places={[...customers].sort(worstPlaceFirst).slice(0, 12)}
+            before={[{ head: 'Sites', of: (customer) => customer.sites }]}
+            link={(customer, inside) => (
+              <Link className="row b" to="/customers/$customerId" params={{ customerId: customer.id }}>
+                {inside}
+              </Link>
+            )}
+          />
         )}
       </Loaded>
     </Panel>
@@ -195,6 +171,7 @@ function Customers({ overview }: { overview: UseQueryResult<Overview> }) {
 
 function Incidents({ incidents }: { incidents: UseQueryResult<List<Incident>> }) {
   const data = incidents.data;
+  const shown = useLingering(data?.items);
   const open = data?.items.filter((incident) => incident.state === 'open').length ?? 0;
   return (
     <Panel
@@ -210,8 +187,8 @@ function Incidents({ incidents }: { incidents: UseQueryResult<List<Incident>> })
       }
     >
       <Loaded query={incidents} what="Incidents" rows={6}>
-        {({ items }) =>
-          items.length === 0 ? (
+        {() =>
+          shown.length === 0 ? (
             <Empty
               title="No open incidents"
               glyph={<Glyph shape="up" size="xl" />}
@@ -225,7 +202,7 @@ function Incidents({ incidents }: { incidents: UseQueryResult<List<Incident>> })
             </Empty>
           ) : (
             <div>
-              {[...items]
+              {[...shown]
                 .sort(worstFirst)
                 .slice(0, 6)
                 .map((incident) => (
@@ -282,7 +259,7 @@ function Freshness({ probes }: { probes: UseQueryResult<List<Probe>> }) {
                     <tr key={probe.id}>
                       <td className="b">
                         <Link className="row" to="/probes/$probeId" params={{ probeId: probe.id }}>
-                          <Glyph shape={shape === 'stale' ? 'unknown' : 'warning'} label={shape} />
+                          <Glyph shape={probeGlyph(shape)} label={PROBE_WORD[probe.state]} />
                           <bdi>{probe.name}</bdi>
                         </Link>
                       </td>
@@ -304,8 +281,6 @@ function Freshness({ probes }: { probes: UseQueryResult<List<Probe>> }) {
   );
 }
 
-/** From this latency on the line is drawn as a warning; there are no rules yet to say it per device. */
-const SLOW_MS = 100;
 const DAY_MS = 86_400_000;
 
 function WorstLatency({ scope }: { scope: Scope }) {

@@ -10,9 +10,9 @@ import type { Ledger, Probe } from '../api/types';
 import { Ago, Since } from '../components/Age';
 import { Progress, progressText } from '../components/DiscoveryPanel';
 import { EventList } from '../components/EventList';
-import { behindText, certificateDays, probeGlyph, spoolText } from '../components/ProbeLines';
+import { behindText, Certificate, probeGlyph, spoolText, versionText } from '../components/ProbeLines';
+import { SiteZone } from '../components/SiteZone';
 import { useMayNot } from '../components/session';
-import { ZoneContext } from '../components/zone';
 import { PROBE_STALE_S, PROBE_WORD, probeShape, probeTrouble, severityShape } from '../lib/state';
 import { absolute, ageSeconds, duration, durationExact, safeZone } from '../lib/time';
 import { count, milliseconds, plural } from '../lib/units';
@@ -86,7 +86,7 @@ function ProbeView({ probe }: { probe: Probe }) {
       ? undefined
       : 'Needs the probe, which is not connected';
   return (
-    <ZoneContext value={zone}>
+    <SiteZone zone={zone}>
       <div className="view">
         <Crumb
           up={[
@@ -221,7 +221,7 @@ function ProbeView({ probe }: { probe: Probe }) {
             </Panel>
             <Panel title="Events" meta="newest first">
               <Loaded query={events} what="Events" rows={4}>
-                {({ items }) => <EventList events={items} />}
+                {({ items }) => <EventList events={items} named />}
               </Loaded>
             </Panel>
           </div>
@@ -260,7 +260,7 @@ function ProbeView({ probe }: { probe: Probe }) {
           </p>
         </DangerDialog>
       )}
-    </ZoneContext>
+    </SiteZone>
   );
 }
 
@@ -310,9 +310,9 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
           <bdi>{probe.host_name ?? '–'}</bdi>
         </dd>
         <dt>System</dt>
-        <dd title={probe.os ?? undefined}>{probe.os ?? '–'}</dd>
+        <dd className="wraps">{probe.os ?? '–'}</dd>
         <dt>Version</dt>
-        <dd>{probe.version ?? '–'}</dd>
+        <dd>{versionText(probe) ?? '–'}</dd>
         <dt>Comes from</dt>
         <dd className="num">{probe.address ?? '–'}</dd>
         <dt>Epoch</dt>
@@ -322,11 +322,15 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
         <dt>Lease</dt>
         <dd className="num">{count(probe.lease)}</dd>
         <dt>Added</dt>
-        <dd>{absolute(probe.created_at, zone)}</dd>
+        <dd title={absolute(probe.created_at, zone)}>
+          <Ago at={probe.created_at} />
+        </dd>
         {probe.revoked_at && (
           <>
             <dt>Revoked</dt>
-            <dd>{absolute(probe.revoked_at, zone)}</dd>
+            <dd>
+              <Ago at={probe.revoked_at} loud />
+            </dd>
           </>
         )}
       </dl>
@@ -336,8 +340,6 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
 
 /** Everything between the probe and Central: heard, spool, clock, certificate, echo, anchors. */
 function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
-  const now = useNow();
-  const days = certificateDays(probe, now);
   const silent = probe.state === 'silent';
   return (
     <Panel title="Link to Central">
@@ -363,7 +365,7 @@ function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
         </dd>
         <dt>Behind</dt>
         <dd>
-          {behindText(probe)}
+          {probe.backlog_behind_s === null && probe.spool.batches === 0 ? 'nothing' : behindText(probe)}
           {probe.spool.oldest_unacked_at && (
             <span className="t3">, oldest from {absolute(probe.spool.oldest_unacked_at, zone)}</span>
           )}
@@ -383,15 +385,12 @@ function LinkPanel({ probe, zone }: { probe: Probe; zone: string }) {
         </dd>
         <dt>Certificate</dt>
         <dd>
-          {probe.certificate && days !== null ? (
+          {probe.certificate ? (
             <span className="row">
-              {days < 14 && <Glyph shape="warning" label="soon" />}
-              <span>
-                {days < 0 ? 'expired' : `ends in ${plural(days, 'day')}`},{' '}
-                <span className="t3">
-                  {absolute(probe.certificate.not_after, zone)}; renewed from{' '}
-                  {absolute(probe.certificate.renew_after, zone)}
-                </span>
+              <Certificate probe={probe} />
+              <span className="t3">
+                at {absolute(probe.certificate.not_after, zone)}; renews itself from{' '}
+                {absolute(probe.certificate.renew_after, zone)}
               </span>
             </span>
           ) : (
@@ -449,7 +448,8 @@ function LedgerTable({ ledger, zone }: { ledger: Ledger; zone: string }) {
   const dropped = ledger.lanes.flatMap((lane) => lane.dropped.map((one) => ({ lane: lane.lane, ...one })));
   return (
     <>
-      <div className="scroll-x">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: so that the keyboard can scroll it */}
+      <div className="scroll-x" tabIndex={0}>
         <table className="tbl">
           <thead>
             <tr>

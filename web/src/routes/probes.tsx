@@ -6,8 +6,9 @@ import { useNow } from '../api/clock';
 import { probesQuery } from '../api/queries';
 import type { Probe } from '../api/types';
 import { Ago } from '../components/Age';
-import { certificateDays, probeGlyph, spoolText } from '../components/ProbeLines';
+import { probeGlyph, spoolText, versionText } from '../components/ProbeLines';
 import { useMayNot, useScope } from '../components/session';
+import { certificateState, certificateText } from '../lib/certificate';
 import { natural } from '../lib/natural';
 import { PROBE_RANK, PROBE_WORD, probeShape, probeTrouble } from '../lib/state';
 import { ageSeconds, duration } from '../lib/time';
@@ -48,12 +49,18 @@ function ProbeNote({ probe }: { probe: Probe }) {
 }
 
 function Certificate({ probe }: { probe: Probe }) {
-  const days = certificateDays(probe, useNow());
-  if (days === null) return <span className="t3">–</span>;
+  const now = useNow();
+  const state = certificateState(probe.certificate, now);
+  if (!probe.certificate || state === null) return <span className="t3">–</span>;
+  const text = certificateText(probe.certificate, now) ?? undefined;
+  const left = (Date.parse(probe.certificate.not_after) - now) / 1000;
   return (
-    <>
-      {days < 14 && <Glyph shape="warning" label="soon" />} {days < 0 ? 'expired' : `${days} d`}
-    </>
+    <span className={state === 'good' ? 't2' : undefined} title={text}>
+      {state !== 'good' && (
+        <Glyph shape={state === 'expired' ? 'critical' : 'warning'} label="not renewed in time" />
+      )}{' '}
+      {state === 'expired' ? 'expired' : duration(left)}
+    </span>
   );
 }
 
@@ -172,7 +179,7 @@ const COLUMNS: Column<Probe>[] = [
     min: 62,
     priority: 9,
     compare: (a, b) => natural(a.version ?? '', b.version ?? ''),
-    cell: (probe) => <span className="t2">{probe.version ?? '–'}</span>,
+    cell: (probe) => <span className="t2">{versionText(probe) ?? '–'}</span>,
   },
   {
     id: 'certificate',
@@ -214,7 +221,7 @@ export function ProbesPage() {
       ? 'revoked'
       : shape === 'stale'
         ? 'silent'
-        : shape === 'degraded'
+        : shape === 'degraded' || shape === 'critical'
           ? 'attention'
           : 'reporting';
   };
@@ -336,8 +343,9 @@ function aboutAll(probes: readonly Probe[], now: number): string {
     .filter((probe) => probe.state === 'silent' && probe.last_heard_at !== null)
     .map((probe) => ageSeconds(probe.last_heard_at ?? '', now));
   if (silent.length > 0) parts.push(`silent for up to ${duration(Math.max(...silent))}`);
-  const days = probes.map((probe) => certificateDays(probe, now)).filter((n) => n !== null);
-  if (days.length > 0)
-    parts.push(`next certificate ends in ${plural(Math.max(0, Math.min(...days)), 'day')}`);
+  const late = probes.filter(
+    (probe) => (certificateState(probe.certificate, now) ?? 'good') !== 'good',
+  ).length;
+  if (late > 0) parts.push(`${plural(late, 'certificate')} not renewed in time`);
   return parts.join(', ');
 }

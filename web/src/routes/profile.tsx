@@ -8,6 +8,7 @@ import { useUser } from '../components/session';
 import { ZoneField } from '../components/ZoneField';
 import { browserZone } from '../components/zone';
 import { Crumb } from '../ui/Crumb';
+import { type Density, setDensity, useDensity } from '../ui/density';
 import { TextField } from '../ui/Field';
 import { Glyph } from '../ui/Glyph';
 import { Panel, Title } from '../ui/Panel';
@@ -40,9 +41,16 @@ const THEMES: { value: Theme; text: string }[] = [
   { value: 'light', text: 'Light' },
 ];
 
+const DENSITIES: { value: Density; text: string }[] = [
+  { value: 'compact', text: 'Compact' },
+  { value: 'normal', text: 'Normal' },
+  { value: 'comfortable', text: 'Comfortable' },
+];
+
 function Preferences({ user }: { user: User }) {
   const client = useQueryClient();
   const { theme } = useTheme();
+  const density = useDensity();
   const [name, setName] = useState(user.display_name);
   const [zone, setZone] = useState(preferencesOf(user).time_zone ?? browserZone());
   const [keys, setKeys] = useState(preferencesOf(user).single_keys !== false);
@@ -81,6 +89,23 @@ function Preferences({ user }: { user: User }) {
                 type="button"
                 aria-pressed={one.value === theme}
                 onClick={() => setTheme(one.value)}
+              >
+                {one.text}
+              </button>
+            ))}
+          </div>
+        </div>
+        <div className="field">
+          <span className="name" id="density-name">
+            Rows, on this browser
+          </span>
+          <div className="seg" role="group" aria-labelledby="density-name">
+            {DENSITIES.map((one) => (
+              <button
+                key={one.value}
+                type="button"
+                aria-pressed={one.value === density}
+                onClick={() => setDensity(one.value)}
               >
                 {one.text}
               </button>

@@ -13,9 +13,9 @@ import { Incidents } from '../components/Incidents';
 import { DeleteSiteDialog, SiteDialog } from '../components/PlaceDialogs';
 import { ProbeLines } from '../components/ProbeLines';
 import { SiteConfigPanel } from '../components/SiteConfigForm';
+import { SiteZone } from '../components/SiteZone';
 import { PlaceGlyph } from '../components/StateText';
 import { useMayNot, useUser } from '../components/session';
-import { ZoneContext } from '../components/zone';
 import type { Scope } from '../lib/scope';
 import { notUp } from '../lib/state';
 import { clock, safeZone, zoneName } from '../lib/time';
@@ -147,7 +147,7 @@ export function SitePage() {
     settings: <SiteConfigPanel siteId={siteId} customerId={customerId} />,
   };
   return (
-    <ZoneContext value={zone}>
+    <SiteZone zone={zone}>
       <div className={tab === 'devices' ? 'view fill' : 'view'}>
         <Crumb
           up={[
@@ -224,6 +224,6 @@ export function SitePage() {
         <SiteDialog site={data} customerId={customerId} onClose={() => setDialog(null)} />
       )}
       {dialog === 'remove' && <DeleteSiteDialog site={data} onClose={() => setDialog(null)} />}
-    </ZoneContext>
+    </SiteZone>
   );
 }

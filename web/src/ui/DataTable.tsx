@@ -17,9 +17,11 @@ import {
 } from 'react';
 import { nextRow } from '../lib/grid';
 import { count } from '../lib/units';
-import { type Column, fitting, parseSort, roomNeeded, sortText } from './columns';
+import { type Column, fitting, parseSort, roomFor, sortText } from './columns';
+import { ROW_PX, useDensity } from './density';
 import { Icon } from './Icon';
 import { useHeldOrder } from './order';
+import { NOTHING, ranged, toggled } from './selection';
 
 interface Props<T> {
   label: string;
@@ -39,14 +41,30 @@ interface Props<T> {
   /** What is filtered by; another filter starts at the top. */
   filter?: string;
   empty: ReactNode;
+  /** What can be done with the rows selected by x; without it nothing can be selected. */
+  selectedActs?: (rows: readonly T[]) => ReactNode;
 }
 
-const ROW = 32;
 const OVERSCAN = 6;
 
 export function DataTable<T>(props: Props<T>) {
-  const { label, rows, columns, rowKey, rowClass, onOpen, compare, sort, onSort, hidden, noun, empty } =
-    props;
+  const {
+    label,
+    rows,
+    columns,
+    rowKey,
+    rowClass,
+    onOpen,
+    compare,
+    sort,
+    onSort,
+    hidden,
+    noun,
+    empty,
+    selectedActs,
+  } = props;
+  const rowPx = ROW_PX[useDensity()];
+  const [selection, setSelection] = useState(NOTHING);
   const body = useRef<HTMLDivElement>(null);
   const [width, setWidth] = useState(1200);
   const [gutter, setGutter] = useState(0);
@@ -65,10 +83,7 @@ export function DataTable<T>(props: Props<T>) {
     return () => observer.disconnect();
   }, []);
 
-  const room = useMemo(
-    () => columns.map((column) => (column.roomFor ? roomNeeded(rows.map(column.roomFor)) : 0)),
-    [columns, rows],
-  );
+  const room = useMemo(() => columns.map((column) => roomFor(column, rows)), [columns, rows]);
   const rooms = room.join();
   const shown = useMemo(() => {
     const needs = rooms.split(',').map(Number);
@@ -97,7 +112,7 @@ export function DataTable<T>(props: Props<T>) {
     };
   }, [sorting, columns, compare]);
 
-  const held = useHeldOrder(rows, order, rowKey, busy || active !== null);
+  const held = useHeldOrder(rows, order, rowKey, busy || active !== null || selection.keys.size > 0);
   const activeIndex = useMemo(
     () => (active === null ? -1 : held.rows.findIndex((row) => rowKey(row) === active)),
     [held.rows, active, rowKey],
@@ -139,19 +154,21 @@ export function DataTable<T>(props: Props<T>) {
   const virtual = useVirtualizer({
     count: total,
     getScrollElement: () => body.current,
-    estimateSize: () => ROW,
+    estimateSize: () => rowPx,
     overscan: OVERSCAN,
     rangeExtractor,
     initialRect: { width: 1200, height: 640 },
   });
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the height of a row changes
+  useEffect(() => virtual.measure(), [rowPx]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the filter or the sort changes
   useEffect(() => {
     if (body.current) body.current.scrollTop = 0;
   }, [props.filter, sort]);
   const items = virtual.getVirtualItems();
-  const first = Math.min(total, Math.floor((virtual.scrollOffset ?? 0) / ROW) + 1);
+  const first = Math.min(total, Math.floor((virtual.scrollOffset ?? 0) / rowPx) + 1);
   const height = virtual.scrollRect?.height ?? 640;
-  const last = Math.min(total, Math.floor(((virtual.scrollOffset ?? 0) + height) / ROW));
+  const last = Math.min(total, Math.floor(((virtual.scrollOffset ?? 0) + height) / rowPx));
 
   const go = (index: number) => {
     const row = held.rows[index];
@@ -179,111 +196,139 @@ export function DataTable<T>(props: Props<T>) {
       return;
     }
     if (event.key === 'Escape') {
-      setActive(null);
+      if (selection.keys.size > 0) setSelection(NOTHING);
+      else setActive(null);
       return;
     }
-    const page = Math.max(1, Math.floor(height / ROW) - 1);
+    if ((event.key === 'x' || event.key === 'X') && selectedActs && active !== null && activeIndex >= 0) {
+      event.preventDefault();
+      setSelection((now) =>
+        event.shiftKey ? ranged(now, active, held.rows.map(rowKey)) : toggled(now, active),
+      );
+      return;
+    }
+    const page = Math.max(1, Math.floor(height / rowPx) - 1);
     const next = nextRow(event.key, activeIndex, total, page);
     if (next === null) return;
     event.preventDefault();
     go(next);
   };
 
+  const chosen = useMemo(
+    () => (selection.keys.size === 0 ? [] : held.rows.filter((row) => selection.keys.has(rowKey(row)))),
+    [selection, held.rows, rowKey],
+  );
   const latestOpen = useRef(onOpen);
   latestOpen.current = onOpen;
   const open = useCallback((row: T) => latestOpen.current(row), []);
   const template = shown.map((column) => `minmax(${column.min}px, ${column.share ?? 0.001}fr)`).join(' ');
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: a grid as soon as it has rows
+    // biome-ignore lint/a11y/noStaticElementInteractions: the pointer over the rows only holds their order
     <div
       className="vt"
-      {...(total > 0
-        ? {
-            role: 'grid',
-            'aria-label': label,
-            'aria-rowcount': total + 1,
-            'aria-colcount': shown.length,
-          }
-        : {})}
       onMouseEnter={() => setBusy(true)}
       onMouseLeave={() => setBusy((body.current?.scrollTop ?? 0) > 0)}
     >
       <div
-        className="vt-head"
-        {...(total > 0 ? { role: 'row', 'aria-rowindex': 1 } : { hidden: true })}
-        style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
-        tabIndex={-1}
+        className="vt"
+        {...(total > 0
+          ? {
+              role: 'grid',
+              'aria-label': label,
+              'aria-rowcount': total + 1,
+              'aria-colcount': shown.length,
+              'aria-multiselectable': selectedActs !== undefined,
+            }
+          : {})}
       >
-        {table.getFlatHeaders().map((header, i) => {
-          const sorted = header.column.getIsSorted();
-          return (
-            <div
-              key={header.id}
-              role="columnheader"
-              tabIndex={-1}
-              aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : 'none'}
-              className={shown[i]?.right ? 'r' : undefined}
-            >
-              {header.column.getCanSort() ? (
-                <button
-                  type="button"
-                  title="Sort; shift adds a second key"
-                  onClick={header.column.getToggleSortingHandler()}
-                >
-                  {flexRender(header.column.columnDef.header, header.getContext())}
-                  {sorted && <Icon of={sorted === 'asc' ? ArrowUp : ArrowDown} small />}
-                </button>
-              ) : (
-                flexRender(header.column.columnDef.header, header.getContext())
-              )}
+        <div
+          className="vt-head"
+          {...(total > 0 ? { role: 'row', 'aria-rowindex': 1 } : { hidden: true })}
+          style={{ gridTemplateColumns: template, paddingRight: 14 + gutter }}
+          tabIndex={-1}
+        >
+          {table.getFlatHeaders().map((header, i) => {
+            const sorted = header.column.getIsSorted();
+            return (
+              <div
+                key={header.id}
+                role="columnheader"
+                tabIndex={-1}
+                aria-sort={sorted === 'asc' ? 'ascending' : sorted === 'desc' ? 'descending' : 'none'}
+                className={shown[i]?.right ? 'r' : undefined}
+              >
+                {header.column.getCanSort() ? (
+                  <button
+                    type="button"
+                    title="Sort; shift adds a second key"
+                    onClick={header.column.getToggleSortingHandler()}
+                  >
+                    {flexRender(header.column.columnDef.header, header.getContext())}
+                    {sorted && <Icon of={sorted === 'asc' ? ArrowUp : ArrowDown} small />}
+                  </button>
+                ) : (
+                  flexRender(header.column.columnDef.header, header.getContext())
+                )}
+              </div>
+            );
+          })}
+        </div>
+        {/* biome-ignore lint/a11y/noStaticElementInteractions: a row group as soon as it has rows */}
+        <div
+          className="vt-body"
+          ref={body}
+          {...(total > 0 ? { role: 'rowgroup' } : {})}
+          onKeyDown={onKeyDown}
+          onScroll={(event) => setBusy(event.currentTarget.scrollTop > 0)}
+          onBlur={(event) => {
+            if (!event.currentTarget.contains(event.relatedTarget)) setActive(null);
+          }}
+        >
+          {total === 0 ? (
+            empty
+          ) : (
+            <div role="presentation" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
+              {items.map((item) => {
+                const row = held.rows[item.index];
+                if (row === undefined) return null;
+                const id = rowKey(row);
+                const on = item.index === activeIndex;
+                return (
+                  <Row
+                    key={id}
+                    id={id}
+                    row={row}
+                    index={item.index}
+                    columns={shown}
+                    template={template}
+                    className={rowClass?.(row) ?? ''}
+                    on={on}
+                    selected={selection.keys.has(id)}
+                    rowPx={rowPx}
+                    tabStop={on || (activeIndex < 0 && item.index === 0)}
+                    onPick={setActive}
+                    onOpen={open}
+                  />
+                );
+              })}
             </div>
-          );
-        })}
+          )}
+        </div>
       </div>
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: a row group as soon as it has rows */}
-      <div
-        className="vt-body"
-        ref={body}
-        {...(total > 0 ? { role: 'rowgroup' } : {})}
-        onKeyDown={onKeyDown}
-        onScroll={(event) => setBusy(event.currentTarget.scrollTop > 0)}
-        onBlur={(event) => {
-          if (!event.currentTarget.contains(event.relatedTarget)) setActive(null);
-        }}
-      >
-        {total === 0 ? (
-          empty
-        ) : (
-          <div role="presentation" style={{ height: virtual.getTotalSize(), position: 'relative' }}>
-            {items.map((item) => {
-              const row = held.rows[item.index];
-              if (row === undefined) return null;
-              const id = rowKey(row);
-              const on = item.index === activeIndex;
-              return (
-                <Row
-                  key={id}
-                  id={id}
-                  row={row}
-                  index={item.index}
-                  columns={shown}
-                  template={template}
-                  className={rowClass?.(row) ?? ''}
-                  on={on}
-                  tabStop={on || (activeIndex < 0 && item.index === 0)}
-                  onPick={setActive}
-                  onOpen={open}
-                />
-              );
-            })}
-          </div>
-        )}
-      </div>
-      <div className="vt-foot" role="presentation">
+      <div className="vt-foot">
         <span>
           {total > 0 && `${count(first)}–${count(Math.max(first, last))} of `}
           {count(total)} {total === 1 ? noun[0] : noun[1]}
         </span>
+        {chosen.length > 0 && (
+          <span className="row" role="status">
+            <b className="b">{count(chosen.length)} selected</b>
+            {selectedActs?.(chosen)}
+            <button type="button" className="link" onClick={() => setSelection(NOTHING)}>
+              Clear
+            </button>
+          </span>
+        )}
         <span className="hide-s">{sorting.length === 0 ? props.order : 'sorted by hand'}</span>
         {held.moved > 0 && (
           <button type="button" className="link" onClick={held.release}>
@@ -297,6 +342,11 @@ export function DataTable<T>(props: Props<T>) {
           <span>
             <span className="kbd">Enter</span> open
           </span>
+          {selectedActs && (
+            <span>
+              <span className="kbd">x</span> select
+            </span>
+          )}
           <span>
             <span className="kbd">/</span> filter
           </span>
@@ -314,6 +364,8 @@ interface RowProps<T> {
   template: string;
   className: string;
   on: boolean;
+  selected: boolean;
+  rowPx: number;
   tabStop: boolean;
   onPick: (id: string) => void;
   onOpen: (row: T) => void;
@@ -327,6 +379,8 @@ function PlainRow<T>({
   template,
   className,
   on,
+  selected,
+  rowPx,
   tabStop,
   onPick,
   onOpen,
@@ -335,12 +389,12 @@ function PlainRow<T>({
     // biome-ignore lint/a11y/useKeyWithClickEvents: the row group takes the keys for all rows
     <div
       data-index={index}
-      className={`vt-row ${className}`}
+      className={`vt-row${on ? ' on' : ''} ${className}`}
       role="row"
       aria-rowindex={index + 2}
-      aria-selected={on}
+      aria-selected={selected}
       tabIndex={tabStop ? 0 : -1}
-      style={{ transform: `translateY(${index * ROW}px)`, gridTemplateColumns: template }}
+      style={{ transform: `translateY(${index * rowPx}px)`, gridTemplateColumns: template }}
       onFocus={() => onPick(id)}
       onClick={() => onPick(id)}
       onDoubleClick={() => onOpen(row)}

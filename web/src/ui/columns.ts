@@ -40,11 +40,18 @@ export function fitting<T>(columns: readonly Column<T>[], width: number): Column
 const MAX_ROOM = 216;
 
 /** Width (px) that nineteen of twenty of the texts need with their glyph; a single long one widens nothing. */
-export function roomNeeded(texts: readonly string[]): number {
+export function roomNeeded(texts: readonly string[], perChar = 7.4, extra = 30): number {
   if (texts.length === 0) return 0;
   const lengths = texts.map((text) => text.length).sort((a, b) => a - b);
   const most = lengths[Math.min(lengths.length - 1, Math.ceil(lengths.length * 0.95) - 1)] ?? 0;
-  return Math.min(MAX_ROOM, Math.ceil(most * 7.2) + 24);
+  return Math.min(MAX_ROOM, Math.ceil(most * perChar) + extra);
+}
+
+/** Names stand bold beside a glyph; other text needs less. */
+export function roomFor<T>(column: Column<T>, rows: readonly T[]): number {
+  if (!column.roomFor) return 0;
+  const texts = rows.map(column.roomFor);
+  return column.className === 'nm' ? roomNeeded(texts) : roomNeeded(texts, 6.7, 4);
 }
 
 export function parseSort(sort: string | undefined): SortingState {

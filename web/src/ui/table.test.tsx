@@ -45,6 +45,7 @@ function table(rows: Thing[], onOpen = vi.fn(), onSort = vi.fn(), sort?: string)
       onOpen={onOpen}
       noun={['thing', 'things']}
       order="by name"
+      selectedActs={() => null}
       empty={<p>none</p>}
     />,
   );
@@ -69,6 +70,26 @@ describe('the table', () => {
     expect(rows().filter((row) => row.tabIndex === 0)).toHaveLength(1);
     if (document.activeElement) fireEvent.keyDown(document.activeElement, { key: 'Enter' });
     expect(onOpen).toHaveBeenCalledWith(expect.objectContaining({ id: 'thing-00001' }));
+  });
+  it('selects by x and shift-x, says how many, and Escape clears', () => {
+    table(things(500));
+    const press = (key: string, shiftKey = false) => {
+      if (document.activeElement) fireEvent.keyDown(document.activeElement, { key, shiftKey });
+    };
+    act(() => screen.getAllByRole('row')[1]?.focus());
+    press('x');
+    press('j');
+    press('j');
+    press('X', true);
+    expect(screen.getByText('3 selected')).toBeTruthy();
+    const selected = () =>
+      screen.getAllByRole('row').filter((row) => row.getAttribute('aria-selected') === 'true');
+    expect(selected().map((row) => row.textContent)).toEqual(
+      [0, 1, 2].map((i) => expect.stringContaining(`thing-0000${i}`)),
+    );
+    press('Escape');
+    expect(selected()).toHaveLength(0);
+    expect(screen.queryByText('3 selected')).toBeNull();
   });
   it('shows markup as text', () => {
     table(things(1));
