@@ -17,6 +17,8 @@ use crate::status;
 
 /// For one address, so that blocked UDP is said in time even when there are several.
 const DIAL: Duration = Duration::from_secs(8);
+/// For Central's word on the certificate.
+const VERDICT: Duration = Duration::from_secs(1);
 /// For one name.
 const RESOLVE: Duration = Duration::from_secs(4);
 /// Less room than this and the spool cannot do its work.
@@ -25,7 +27,7 @@ const ROOM_BYTES: u64 = 256 * 1024 * 1024;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `disk`, `icmp`, `clock`, `identity`, `name`, `udp`, `probe`, `credential`, `note`.
+    /// `disk`, `icmp`, `clock`, `identity`, `name`, `udp`, `central`, `probe`, `credential`, `note`.
     pub what: &'static str,
     /// Whether the probe can work so.
     pub ok: bool,
@@ -180,6 +182,10 @@ async fn reach(identity: &Identity, clock: &Clock) -> Vec<Finding> {
         match connected {
             Ok(connection) => {
                 let rtt = connection.rtt();
+                // Central judges the certificate after the handshake, and then says nothing while all is well.
+                if let Ok(closed) = tokio::time::timeout(VERDICT, connection.closed()).await {
+                    return (false, problem("central", format!("{address} does not let this probe in: {closed}")));
+                }
                 connection.close(CloseCode::Done, "check");
                 (true, fine("udp", format!("Central answers at {address} ({} ms)", rtt.as_millis())))
             }

@@ -53,6 +53,7 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
     })?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .with_writer(BoxMakeWriter::new(std::io::stderr));
     let done = match config.format.as_str() {
         "text" => builder.with_target(false).try_init(),

@@ -26,6 +26,8 @@ use crate::store::{customers, devices, interfaces, sites};
 /// Points that one answer may hold.
 const MOST_POINTS: i64 = 100_000;
 const DAY_MS: i64 = 86_400_000;
+/// RFC 3339 has years of four digits.
+const YEAR_10000_MS: i64 = 253_402_300_800_000;
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -114,17 +116,20 @@ fn time(field: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Ap
     let Some(text) = text else {
         return Ok(None);
     };
-    if let Ok(ms) = text.parse::<i64>() {
-        return Ok(Some(Timestamp(ms)));
+    let parsed = match text.parse::<i64>() {
+        Ok(ms) => Some(ms),
+        Err(_) => text
+            .parse::<jiff::Timestamp>()
+            .ok()
+            .map(|at| at.as_millisecond()),
+    };
+    match parsed {
+        Some(ms) if (0..YEAR_10000_MS).contains(&ms) => Ok(Some(Timestamp(ms))),
+        _ => Err(ApiError::field(
+            field,
+            "write 2026-11-23T08:00:00Z or milliseconds since 1970",
+        )),
     }
-    text.parse::<jiff::Timestamp>()
-        .map(|at| Some(Timestamp(at.as_millisecond())))
-        .map_err(|_| {
-            ApiError::field(
-                field,
-                "write 2026-11-23T08:00:00Z or milliseconds since 1970",
-            )
-        })
 }
 
 /// A stretch of time of some series of one device.

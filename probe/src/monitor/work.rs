@@ -147,6 +147,8 @@ pub struct Working {
     off_since: Option<(Timestamp, bool)>,
     /// When the schedule began.
     begun: Option<Timestamp>,
+    /// From when on devices that Central sent back are asked.
+    restored: Option<Timestamp>,
     checks: BinaryHeap<Reverse<(i64, DeviceNo, By)>>,
     under_way: BTreeSet<(i64, Key)>,
     waiting_polls: VecDeque<(Key, i64)>,
@@ -220,6 +222,7 @@ impl Working {
             storing: None,
             off_since,
             begun: None,
+            restored: None,
             checks: BinaryHeap::new(),
             under_way: BTreeSet::new(),
             waiting_polls: VecDeque::new(),

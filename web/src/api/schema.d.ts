@@ -2758,9 +2758,6 @@ export interface components {
             /** @description An `https` URL; `http` only on this machine. */
             url: string;
         };
-        DeviceSort: string;
-        IncidentsWanted: string;
-        AddressesOnly: string;
     };
     responses: never;
     parameters: never;
@@ -3243,7 +3240,7 @@ export interface operations {
                 /** @description In name, address, vendor, model or role. */
                 q?: string;
                 /** @description The order; worst first by default. */
-                sort?: components["schemas"]["DeviceSort"];
+                sort?: "state" | "name" | "rtt" | "address";
                 /** @description How many items, at most 10,000; 200 by default. */
                 limit?: number;
                 /** @description The `next` of the page before. */
@@ -3515,7 +3512,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description How far they are; all by default. */
-                state?: components["schemas"]["IncidentsWanted"];
+                state?: "open" | "acknowledged" | "resolved" | "active";
                 /** @description Only of this customer. */
                 customer_id?: components["schemas"]["Id"];
                 /** @description Only of this site. */
@@ -4534,7 +4531,7 @@ export interface operations {
                 /** @description In the address or the reason. */
                 q?: string;
                 /** @description Only some. */
-                only?: components["schemas"]["AddressesOnly"];
+                only?: "no_snmp" | "not_a_device";
                 /** @description How many items, at most 10,000; 200 by default. */
                 limit?: number;
                 /** @description The `next` of the page before. */

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{DeviceNo, GapReason, PollGroup};
 
 use super::super::keep::News;
@@ -68,6 +69,8 @@ impl Working {
                 self.inventory.floor(highest);
                 let all: Vec<_> = self.inventory.iter().map(|device| device.no).collect();
                 self.store_rows(&all).await;
+                // Their slots are worked from the next second on.
+                self.restored = Some(Timestamp::from_secs(self.clock.now().secs() + 1));
                 for no in all {
                     self.watch(no, false);
                     self.read_first(no);
@@ -76,7 +79,10 @@ impl Working {
             }
             Command::OffSince(from) => match self.begun {
                 None => self.off_since = Some((from, false)),
-                Some(begun) => self.was_off(from, begun, GapReason::ProbeOff),
+                Some(begun) => {
+                    let to = self.restored.map_or(begun, |restored| restored.max(begun));
+                    self.was_off(from, to, GapReason::ProbeOff);
+                }
             },
         }
     }
