@@ -32,17 +32,21 @@ pub fn inside(inner: &str) {
         .output();
     let run = match run {
         Ok(run) => run,
-        Err(error) => return println!("skipped: unshare: {error}"),
+        Err(error) => return skipped(&error.to_string()),
     };
     let said = String::from_utf8_lossy(&run.stdout);
     let wrong = String::from_utf8_lossy(&run.stderr);
     if !said.contains("running 1 test") {
-        return println!("skipped: no network namespace can be made here: {wrong}");
+        return skipped(&wrong);
     }
     assert!(
         run.status.success() && said.contains("1 passed"),
         "{said}{wrong}"
     );
+}
+
+fn skipped(why: &str) {
+    eprintln!("skipped: no network namespace can be made here: {why}");
 }
 
 /// The way to the other network, which is gone when this is dropped.
