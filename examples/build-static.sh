@@ -6,7 +6,7 @@
 #
 # For each architecture the C library is musl where the toolchain has that target, else glibc (+crt-static; such a
 # program resolves names from DNS and /etc/hosts only). They are laid in target/static/ with their checksums:
-# farwatch-central-ARCH, farwatch-probe-ARCH, SHA256SUMS. By environment:
+# farwatch-central-ARCH, farwatch-probe-ARCH, SHA256SUMS; debug/ is for a debugger. By environment:
 #   FARWATCH_PROFILE    release, or dev for a quick try     (release)
 #   FARWATCH_PACKAGES   what is built                       (farwatch-central farwatch-probe)
 set -euo pipefail
@@ -70,8 +70,24 @@ build() {
   for program in "${CARGO_TARGET_DIR:-$root/target}/$triple/$folder"/{farwatch-central,farwatch-probe,pretend-site}; do
     [[ -x $program ]] || continue
     is_static "$program" || { warn "$program is not statically linked"; return 1; }
-    install -m 0755 "$program" "$out/$(basename "$program")-$arch"
+    lay_down "$program" "$out/$(basename "$program")-$arch" "${compiler%gcc}objcopy"
   done
+}
+
+# lay_down PROGRAM TO OBJCOPY: without the tables of lines, which are most of it; they lie in debug/ for a debugger.
+lay_down() {
+  local objcopy=$3 lines
+  lines=$out/debug/$(basename "$2").debug
+  command -v "$objcopy" >/dev/null || objcopy=objcopy
+  mkdir -p "$out/debug"
+  if "$objcopy" --only-keep-debug "$1" "$lines" 2>/dev/null &&
+    "$objcopy" --strip-debug --add-gnu-debuglink="$lines" "$1" "$2" 2>/dev/null; then
+    chmod 0644 "$lines"
+  else
+    rm -f "$lines"
+    cp -f "$1" "$2"
+  fi
+  chmod 0755 "$2"
 }
 
 # No interpreter means that nothing is loaded at start.

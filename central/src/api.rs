@@ -265,9 +265,7 @@ pub fn local_router(central: Central) -> (Router, Vec<Declared>) {
 
 fn finish(router: Router<Central>, central: Central) -> Router {
     router
-        .method_not_allowed_fallback(|| async {
-            ApiError::BadRequest("this route has no such method".into())
-        })
+        .method_not_allowed_fallback(|| async { ApiError::MethodNotAllowed })
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(CatchPanicLayer::custom(
             |_: Box<dyn std::any::Any + Send>| {

@@ -44,7 +44,7 @@ while [ $# -gt 0 ]; do
   esac
 done
 
-[ "$(id -u)" = 0 ] || fail "this needs root: a user, a unit and a program are installed (put sudo before sh)"
+[ "$(id -u)" = 0 ] || fail "this needs root: a user, a unit and a program are installed (put sudo before sh, or be root)"
 [ "$(uname -s)" = Linux ] || fail "the probe runs on Linux; this is $(uname -s)"
 case $(uname -m) in
   x86_64 | amd64) arch=x86_64 ;;

@@ -81,7 +81,7 @@ impl Store {
     /// # Errors
     /// [`SqliteError`]: damaged, from the future, foreign, or not readable.
     pub fn open(data_dir: &Path, now: Timestamp) -> Result<Self, SqliteError> {
-        let path = data_dir.join("central.db");
+        let path = Self::path_in(data_dir);
         let connection = sqlite::open(&path, &SCHEMA)?;
         connection
             .execute(
@@ -115,6 +115,12 @@ impl Store {
     #[must_use]
     pub const fn writer(&self) -> &Writer {
         &self.writer
+    }
+
+    /// Where the file of a data directory is.
+    #[must_use]
+    pub fn path_in(data_dir: &Path) -> PathBuf {
+        data_dir.join("central.db")
     }
 
     /// Where the file is.
@@ -214,8 +220,10 @@ pub fn is_set_up(c: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// JSON text of a column; what cannot be read is as if it were not there (an older version wrote it).
-pub(crate) fn json<T: serde::de::DeserializeOwned + Default>(text: &str) -> T {
-    serde_json::from_str(text).unwrap_or_default()
+pub(crate) fn json<T: serde::de::DeserializeOwned>(text: &str) -> rusqlite::Result<T> {
+    serde_json::from_str(text).map_err(|error| {
+        rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error))
+    })
 }
 
 /// JSON text for a column.

@@ -55,7 +55,8 @@ impl PortState {
         let flapped = self.flap.map_or(0.0, |flap| flap.seconds_inside(at));
         let down_by_hand = !(self.admin_up && self.link_up);
         let held = if down_by_hand {
-            self.changed_at.map_or(0.0, |since| (at - since).max(0.0))
+            // What was never up has seen no traffic at all.
+            self.changed_at.map_or(at, |since| (at - since).max(0.0))
         } else {
             0.0
         };

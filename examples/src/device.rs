@@ -348,10 +348,8 @@ impl Device {
         let mut state = self.state();
         let port = state.port(if_index);
         let port = &mut state.own.ports[port];
-        if !(port.admin_up && port.link_up)
-            && let Some(since) = port.changed_at
-        {
-            port.held_down_s += now - since;
+        if !(port.admin_up && port.link_up) {
+            port.held_down_s += now - port.changed_at.unwrap_or(0.0);
         }
         change(port);
         port.changed_at = Some(now);

@@ -220,7 +220,9 @@ fn twisted(hostile: Hostile, message: &[u8], honest: &[u8]) -> Result<Vec<u8>, M
                 };
             }
         }
-        Hostile::UnknownType => return Ok(unknown_type(write(version, &community, &pdu))),
+        Hostile::UnknownType => {
+            return Ok(unknown_type(write(version, &community, &pdu), &pdu));
+        }
         _ => {}
     }
     Ok(write(version, &community, &pdu))
@@ -308,13 +310,13 @@ fn nested() -> Vec<u8> {
     out
 }
 
-/// Gives the last value a tag that means nothing: values stand at the end, tag, length, content.
-fn unknown_type(mut message: Vec<u8>) -> Vec<u8> {
-    let found = message
-        .iter()
-        .rposition(|byte| matches!(*byte, ber::OCTET_STRING | ber::COUNTER32 | ber::TIME_TICKS));
-    if let Some(found) = found {
-        message[found] = 0x47;
+/// Gives the last value a tag that means nothing: the message ends with it.
+fn unknown_type(mut message: Vec<u8>, pdu: &Pdu) -> Vec<u8> {
+    if let Some((_, last)) = pdu.varbinds.last() {
+        let mut value = Vec::new();
+        last.write(&mut value);
+        let tag = message.len() - value.len();
+        message[tag] = 0x47;
     }
     message
 }

@@ -160,6 +160,33 @@ impl Detector {
         }
     }
 
+    /// A device that may not be asked, and why: nothing is known of it until it may be asked again.
+    pub fn not_asked(&mut self, no: DeviceNo, why: &str, now: Moment) -> Outcome {
+        let mut out = Outcome::default();
+        self.set_means(no, None, None);
+        let Some(device) = self.devices.get_mut(&no) else {
+            return out;
+        };
+        if device.state == DeviceState::Unknown && device.reason == why {
+            return out;
+        }
+        device.state = DeviceState::Unknown;
+        why.clone_into(&mut device.reason);
+        device.behind = DeviceNo(0);
+        device.held_until_ms = None;
+        let before = device.remembered.take();
+        if let Some(before) = before.filter(|before| before.reason == why) {
+            device.since = before.since;
+            return out; // it was so before the probe stopped
+        }
+        device.since = now.wall;
+        out.changed.push(no);
+        let kind = EventKind::DeviceUnwatched;
+        out.events
+            .push(device.event(no, kind, Severity::Cleared, why, now));
+        out
+    }
+
     /// Stops watching a device.
     pub fn remove(&mut self, device: DeviceNo) {
         self.devices.remove(&device);
@@ -386,6 +413,7 @@ impl Detector {
         for (parent_no, parent) in parents
             .iter()
             .filter_map(|no| Some((*no, self.devices.get(no)?)))
+            .filter(|(_, parent)| parent.ping.is_judged() || parent.snmp.is_judged())
         {
             match parent.state {
                 DeviceState::Down if parent.is_dead() => cause = Some(parent_no),

@@ -11,25 +11,38 @@ use crate::cli::say;
 
 /// Replaced by the running probe every two seconds.
 pub const FILE: &str = "status.json";
+/// Octets that the file takes at the least: a site of a few hundred devices.
+const ROOM: usize = 64 * 1024;
 /// Older than this, the probe is not running.
 const STALE_AFTER_MS: i64 = 15_000;
 
 /// Writes the status in one move, readable by the owner alone.
 ///
+/// The file that is replaced becomes the next one to write on, with its blocks: a disk that has since become full does
+/// not make a running probe look dead.
+///
 /// # Errors
 /// The file system's own.
 pub fn keep(data_dir: &Path, status: &Value) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let next = data_dir.join("status.json.next");
+    let (shown, next) = (data_dir.join(FILE), data_dir.join("status.json.next"));
+    let mut text = status.to_string();
+    // Spaces after the text are no part of it: the file never shrinks, so its blocks stay.
+    let room = std::fs::metadata(&next).map_or(0, |next| next.len());
+    let room = usize::try_from(room).unwrap_or(ROOM).max(ROOM);
+    text.extend(std::iter::repeat_n(' ', room.saturating_sub(text.len())));
     let mut file = std::fs::OpenOptions::new()
         .create(true)
         .write(true)
-        .truncate(true)
+        .truncate(false)
         .mode(0o600)
         .open(&next)?;
-    file.write_all(status.to_string().as_bytes())?;
-    std::fs::rename(&next, data_dir.join(FILE))
+    file.write_all(text.as_bytes())?;
+    let swapped = renameat_with(CWD, &next, CWD, &shown, RenameFlags::EXCHANGE);
+    // The first time there is nothing to exchange with, and some file systems cannot.
+    swapped.or_else(|_| std::fs::rename(&next, &shown))
 }
 
 /// What the running probe last wrote, and how long ago, ms; `None` when it never ran here or cannot be read.

@@ -152,7 +152,8 @@ struct Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.done && !self.life.stop.is_cancelled() {
+        // A runtime that ends drops its tasks, too: that is no panic.
+        if !self.done && !self.life.stop.is_cancelled() && std::thread::panicking() {
             self.life.fail(self.name, &"panicked");
         }
     }

@@ -223,6 +223,8 @@ code! {
         ProbeStarted = 12 => "probe_started",
         /// More state changes than are worth a page.
         DeviceFlapping = 13 => "device_flapping",
+        /// A device may not be asked any more: it left the site's ranges.
+        DeviceUnwatched = 14 => "device_unwatched",
     }
 }
 

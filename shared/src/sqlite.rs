@@ -113,6 +113,7 @@ pub fn open(path: &Path, schema: &Schema) -> Result<Connection, SqliteError> {
         path: path.to_owned(),
         source,
     };
+    make_private(path);
     let mut connection = connect(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
@@ -158,6 +159,18 @@ pub fn open_reader(path: &Path) -> Result<Connection, SqliteError> {
         .pragma_update(None, "query_only", true)
         .map_err(at)?;
     Ok(connection)
+}
+
+/// Makes a new file for the owner alone; SQLite gives the files beside it (`-wal`, `-shm`) the same mode. Where this
+/// cannot be done, SQLite says why in its next call.
+fn make_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let made = std::fs::OpenOptions::new()
+        .create_new(true)
+        .write(true)
+        .mode(0o600)
+        .open(path);
+    drop(made);
 }
 
 #[expect(

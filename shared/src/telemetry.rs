@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 /// `[log]` of both programs.
@@ -30,13 +31,8 @@ impl Default for LogConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The filter cannot be read.
-    #[error("log.filter {filter:?} is not a filter: try \"info\"")]
-    Filter {
-        /// What was given.
-        filter: String,
-        /// Why.
-        source: tracing_subscriber::filter::ParseError,
-    },
+    #[error("log.level {0:?} is none of error, warn, info, debug, trace: try \"info\"")]
+    Filter(String),
     /// Neither text nor json.
     #[error("log.format {0:?} is neither \"text\" nor \"json\"")]
     Format(String),
@@ -47,10 +43,7 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`] says which setting to mend.
 pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::from_str(&config.filter).map_err(|source| TelemetryError::Filter {
-        filter: config.filter.clone(),
-        source,
-    })?;
+    let filter = read_filter(&config.filter)?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
@@ -69,4 +62,33 @@ pub fn init(config: &LogConfig) -> Result<(), TelemetryError> {
         tracing::debug!("logging was already on");
     }
     Ok(())
+}
+
+/// A lone word that is no level would be taken for a module's name, and the log would be empty.
+fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    let unread = || TelemetryError::Filter(filter.to_owned());
+    let is_level = |part: &str| !part.is_empty() && part.trim().parse::<LevelFilter>().is_ok();
+    if !filter
+        .split(',')
+        .all(|part| part.contains('=') || is_level(part))
+    {
+        return Err(unread());
+    }
+    EnvFilter::from_str(filter).map_err(|_| unread())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_none_is_refused_and_named() {
+        for filter in ["info", "warn,farwatch_probe::snmp=debug", "off", "TRACE"] {
+            assert!(read_filter(filter).is_ok(), "{filter}");
+        }
+        for filter in ["verbose", "", "info,farwatch_probe", "info=verbose"] {
+            let said = read_filter(filter).unwrap_err().to_string();
+            assert!(said.contains(filter) && said.contains("debug"), "{said}");
+        }
+    }
 }

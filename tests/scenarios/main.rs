@@ -4,9 +4,11 @@
 
 mod first_light;
 mod hostile;
+mod install;
 mod kills;
 mod notify;
 mod outages;
+mod ranges;
 mod snmpd;
 mod trust;
 mod wire;

@@ -63,7 +63,8 @@ async fn a_revoked_probe_is_cut_within_a_second_and_stays_out() {
         revoked.elapsed()
     );
     let samples = world.central.cli(&["summary"]).unwrap()["samples"].clone();
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    world.probe.is_refused("revoked").await;
+    assert!(!world.probe.is_well(), "check says so");
     let now = world
         .central
         .get(&format!("/probes/{probe}"))
@@ -94,7 +95,8 @@ async fn a_probe_of_another_central_learns_and_changes_nothing() {
     }
     let mut mine = mine;
     mine.start(&[]).unwrap();
-    tokio::time::sleep(Duration::from_secs(8)).await;
+    mine.is_refused("").await;
+    assert!(!mine.is_well(), "check says so");
     let probes = ours.central.list("/probes").await.unwrap();
     let connected: Vec<_> = probes
         .iter()

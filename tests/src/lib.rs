@@ -18,7 +18,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-pub use process::{Kill, Process, free_udp_and_tcp_port};
+pub use process::{Kill, Process, binary, free_udp_and_tcp_port};
 
 /// Waits until `look` says `Ok`, at most `limit`; fails with the last thing it said instead.
 ///

@@ -1,6 +1,7 @@
 //! A probe as a process.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -91,6 +92,27 @@ impl Probe {
                 &self.dir.display().to_string(),
             ],
         )
+    }
+
+    /// Whether `farwatch-probe check` says that all is well.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        let dir = self.dir.display().to_string();
+        process::run("farwatch-probe", &["check", "--json", "--data-dir", &dir]).is_ok()
+    }
+
+    /// Waits until the running probe says that Central refused it, in words that hold `why`.
+    pub async fn is_refused(&self, why: &str) {
+        crate::eventually(Duration::from_secs(30), "Central refuses it", || async {
+            let status = self.status().map_err(|error| error.to_string())?;
+            let said = status["last_error"].as_str().unwrap_or_default();
+            if status["connected"] == false && !said.is_empty() && said.contains(why) {
+                Ok(())
+            } else {
+                Err(said.to_owned())
+            }
+        })
+        .await;
     }
 
     /// `farwatch-probe spool ledger --json`.

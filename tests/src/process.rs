@@ -145,7 +145,10 @@ pub fn free_udp_and_tcp_port() -> anyhow::Result<u16> {
 }
 
 /// Beside the test's own binary: `target/<profile>/<program>`.
-fn binary(program: &str) -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// It is not built.
+pub fn binary(program: &str) -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
     let path = me
         .parent()

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use farwatch_examples::{Builder, Site};
+use farwatch_shared::clock::{Clock, Timestamp};
 use serde_json::Value;
 
 use crate::central::{Central, Place};
@@ -127,9 +128,49 @@ impl World {
                 device.set_link(port.if_index, false);
             }
         }
-        // Two whole polls after the last octet.
-        tokio::time::sleep(POLL * 3).await;
+        let still = Clock::system()
+            .now()
+            .plus_ms(i64::try_from(2 * POLL.as_millis()).expect("a few seconds"));
+        eventually(
+            Duration::from_secs(60),
+            "every counter was read twice since",
+            || async {
+                self.all_read_after(still)
+                    .await
+                    .map_err(|error| format!("{error:#}"))
+            },
+        )
+        .await;
         self.ledgers_agree(Duration::from_secs(60)).await;
+    }
+
+    /// Every port of every honest device that answers was read at `moment` or later.
+    async fn all_read_after(&self, moment: Timestamp) -> anyhow::Result<()> {
+        for device in self.central.list("/devices").await? {
+            let address = device["address"].as_str().context("an address")?;
+            let agent = address
+                .parse()
+                .ok()
+                .and_then(|address| self.site.device_at(address));
+            if device["state"] != "up" || agent.is_none_or(|agent| agent.hostile().is_some()) {
+                continue;
+            }
+            let id = crate::central::id(&device)?;
+            let ports = self
+                .central
+                .list(&format!("/devices/{id}/interfaces"))
+                .await?;
+            let read_at: Vec<_> = ports
+                .iter()
+                .filter_map(|port| port["value_at"].as_str())
+                .collect();
+            let oldest = read_at.iter().min().copied().unwrap_or("no time yet");
+            anyhow::ensure!(
+                ports.is_empty() || !read_at.is_empty() && oldest >= moment.to_string().as_str(),
+                "{address} was read at {oldest}"
+            );
+        }
+        Ok(())
     }
 
     /// Waits until Central has committed everything that is durable at the probe.

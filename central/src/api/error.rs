@@ -54,6 +54,8 @@ pub enum ApiError {
     Forbidden(Cow<'static, str>),
     /// 404: does not exist, or not for you.
     NotFound,
+    /// 405: the answer's `Allow` says which methods there are.
+    MethodNotAllowed,
     /// 409: it is not as you think.
     Conflict(Cow<'static, str>),
     /// 413: more than is read.
@@ -91,6 +93,7 @@ impl ApiError {
             Self::Unauthorized(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
@@ -110,6 +113,7 @@ impl ApiError {
             | Self::Probe(_, detail) => detail.clone(),
             Self::Unauthorized(detail) => (*detail).into(),
             Self::NotFound => "there is no such thing here".into(),
+            Self::MethodNotAllowed => "this route has no such method".into(),
             Self::TooLarge => "the body is larger than this route reads".into(),
             Self::Invalid(errors) => match errors.as_slice() {
                 [one] => format!("{}: {}", one.field, one.detail).into(),

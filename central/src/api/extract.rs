@@ -35,7 +35,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Params<
         AxumQuery::<T>::from_request_parts(parts, state)
             .await
             .map(|AxumQuery(query)| Self(query))
-            .map_err(|error| ApiError::BadRequest(error.body_text().into()))
+            .map_err(|error| ApiError::BadRequest(in_plain_words(&error.body_text()).into()))
     }
 }
 
@@ -87,7 +87,16 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for OptionalB
 
 /// serde quotes what it found, last; a secret written into the wrong field must not be echoed.
 fn without_values(text: &str) -> String {
-    text.split('"').next().unwrap_or_default().trim().to_owned()
+    in_plain_words(text.split('"').next().unwrap_or_default().trim())
+}
+
+/// What is wrong, without how the framework begins its sentence.
+fn in_plain_words(text: &str) -> String {
+    let said = text
+        .strip_prefix("Failed to deserialize the JSON body into the target type: ")
+        .or_else(|| text.strip_prefix("Failed to deserialize query string: "))
+        .unwrap_or(text);
+    said.replace("UUID parsing failed:", "this is no id:")
 }
 
 /// Who asks. Only routes behind the guard have one; it is a fault of ours when it is missing.

@@ -1,7 +1,7 @@
 //! The probe's program for technicians, and the script that installs it.
 //!
-//! The one line to paste holds the SHA-256 of the script and of the programs: what runs as root at the site is what this
-//! Central has, also where its certificate is not known there.
+//! The one line to paste holds the SHA-256 of the script, and the script those of the programs: what runs as root at the
+//! site is what this Central has, also where its certificate is not known there.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -28,7 +28,9 @@ use crate::auth::scope::Permission;
 use crate::store::value::words;
 
 const PROGRAM: &str = "farwatch-probe";
+/// Its `@…@` are filled when it is served.
 const SCRIPT: &str = include_str!("../install.sh");
+const UNIT: &str = include_str!("../../../examples/systemd/farwatch-probe.service");
 
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
@@ -116,35 +118,57 @@ fn shell_word(text: &str) -> String {
         .collect()
 }
 
-/// The one line to paste on the machine at the site.
-pub(super) fn install_command(central: &Central, token: &str) -> String {
+/// The one line to paste on the machine at the site. Root may have no `sudo`, and needs none.
+///
+/// # Errors
+/// The programs cannot be read.
+pub(super) async fn install_command(central: &Central, token: &str) -> Result<String, ApiError> {
     let settings = &central.settings;
     let available = Arch::ALL
         .iter()
         .any(|arch| find(&settings.downloads, *arch).is_some());
     if settings.console.is_empty() || !available {
-        return format!("{PROGRAM} join {token}");
+        return Ok(format!("{PROGRAM} join {token}"));
     }
     let console = shell_word(&settings.console);
-    let script = HEXLOWER.encode(&Sha256::digest(SCRIPT));
-    let mut programs = String::new();
-    for arch in Arch::ALL {
-        if let Some(sum) = find(&settings.downloads, *arch).and_then(|path| checksum(&path).ok()) {
-            // Writing to a string cannot fail.
-            let _ = write!(programs, "--{arch} {sum} ");
+    let script = HEXLOWER.encode(&Sha256::digest(script(central).await?));
+    // The certificate may be unknown at the site; the checksum is what is trusted.
+    Ok(format!(
+        "curl -fsSk {console}/install.sh -o /tmp/farwatch-install.sh && echo '{script}  /tmp/farwatch-install.sh' | sha256sum -c - && $(command -v sudo) sh /tmp/farwatch-install.sh {token}"
+    ))
+}
+
+/// The script, with this Central's address and the checksums of its programs.
+async fn script(central: &Central) -> Result<String, ApiError> {
+    let central = central.clone();
+    tokio::task::spawn_blocking(move || {
+        let settings = &central.settings;
+        let mut sums = String::new();
+        for arch in Arch::ALL {
+            if let Some(path) = find(&settings.downloads, *arch) {
+                let sum = checksum(&path)?;
+                // Writing to a string cannot fail.
+                let _ = writeln!(sums, "  {arch}) sum={sum} ;;");
+            }
         }
-    }
-    // The certificate may be unknown at the site; the checksums are what is trusted.
-    format!(
-        "curl -fsSk {console}/install.sh -o /tmp/farwatch-install.sh && echo '{script}  /tmp/farwatch-install.sh' | sha256sum -c - && sudo sh /tmp/farwatch-install.sh --url {console} {programs}{token}"
-    )
+        Ok::<_, std::io::Error>(
+            SCRIPT
+                .replace("@CONSOLE@", &shell_word(&settings.console))
+                .replace("@CHECKSUMS@\n", &sums)
+                .replace("@UNIT@\n", UNIT),
+        )
+    })
+    .await
+    .map_err(|error| ApiError::Internal(error.into()))?
+    .map_err(|error| ApiError::Internal(error.into()))
 }
 
 /// The script that installs a probe.
 #[utoipa::path(get, path = "/install.sh", responses((status = 200, body = String)))]
-async fn get_install_script() -> Response {
+async fn get_install_script(State(central): State<Central>) -> Result<Response, ApiError> {
     let kind = HeaderValue::from_static("text/x-shellscript; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], SCRIPT).into_response()
+    let script = script(&central).await?;
+    Ok(([(header::CONTENT_TYPE, kind)], script).into_response())
 }
 
 /// The probe's program.

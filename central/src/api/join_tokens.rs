@@ -144,7 +144,7 @@ async fn create_join_token(
     let created = CreatedJoinToken {
         id: id.into(),
         site_id: site.into(),
-        command: install_command(&central, &new.text),
+        command: install_command(&central, &new.text).await?,
         token: new.text,
         expires_at: Time(expires),
     };

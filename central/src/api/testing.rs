@@ -181,19 +181,19 @@ impl Bench {
         self.send(request(who, method, path, body)).await
     }
 
-    /// Makes the first admin by the one-time link, and signs them in.
-    pub async fn set_up(&self) -> Browser {
+    /// The token of a new set-up link.
+    pub async fn setup_token(&self) -> String {
         let link = self
             .local("POST", "/local/setup-link", None)
             .await
             .expect(200);
-        let token = link["link"]
-            .as_str()
-            .unwrap()
-            .split("token=")
-            .nth(1)
-            .unwrap()
-            .to_owned();
+        let (_, token) = link["link"].as_str().unwrap().split_once("token=").unwrap();
+        token.to_owned()
+    }
+
+    /// Makes the first admin by the one-time link, and signs them in.
+    pub async fn set_up(&self) -> Browser {
+        let token = self.setup_token().await;
         let body = json!({ "token": token, "user_name": "ada", "display_name": "Ada", "password": PASSWORD });
         let answer = self
             .ask(&Browser::default(), "POST", "/api/v1/setup", Some(body))

@@ -999,17 +999,7 @@ async fn set_up_has_no_second_door() {
         .await
         .expect(200);
     assert_eq!(setup["needed"], true);
-    let link = bench
-        .local("POST", "/local/setup-link", None)
-        .await
-        .expect(200);
-    let token = link["link"]
-        .as_str()
-        .unwrap()
-        .split("token=")
-        .nth(1)
-        .unwrap()
-        .to_owned();
+    let token = bench.setup_token().await;
     bench
         .ask(&stranger, "POST", "/api/v1/setup", body(&token))
         .await

@@ -12,6 +12,7 @@ use crate::api;
 use crate::app::{self, Lock, SocketPath};
 use crate::auth::session::{Transport, Via};
 use crate::config::Config;
+use crate::store::Store;
 
 /// Whoever answers.
 #[derive(Debug)]
@@ -45,6 +46,18 @@ impl Ask {
                 client,
                 _socket: socket,
             }));
+        }
+        // A mistyped directory must not become a new, empty Central that says "none".
+        let dir = config.data_dir.display();
+        match Store::path_in(&config.data_dir).try_exists() {
+            Ok(true) => {}
+            Ok(false) => bail!(
+                "no Central has run with {dir} yet: name its data directory by --data-dir, or start one there with `farwatch-central run`"
+            ),
+            Err(error) => {
+                return Err(error)
+                    .with_context(|| format!("{dir} cannot be read: be root or farwatch-central"));
+            }
         }
         let lock = Lock::take(&config.data_dir).with_context(|| {
             format!(

@@ -9,11 +9,10 @@ use farwatch_shared::wire::message::session::Status;
 use rusqlite::Connection;
 
 use crate::scope::ProbeScope;
+use crate::store::presence::SILENT_MS;
 
 /// A probe is late when nothing was heard for this long.
 pub(crate) const LATE_AFTER_MS: i64 = 30_000;
-/// Its devices are unknown when nothing was heard for this long.
-pub(crate) const SILENT_AFTER_MS: i64 = 60_000;
 
 /// One probe now.
 #[derive(Clone, Debug)]
@@ -217,11 +216,11 @@ impl ProbeNow {
         }
     }
 
-    /// Whether nothing was heard for [`SILENT_AFTER_MS`].
+    /// Whether nothing was heard for [`SILENT_MS`].
     #[must_use]
     pub fn silent_at(&self, now: Timestamp) -> bool {
         self.last_heard
-            .is_none_or(|heard| now.since(heard) >= SILENT_AFTER_MS)
+            .is_none_or(|heard| now.since(heard) >= SILENT_MS)
     }
 
     /// `connected`, `late`, `silent`, `never_connected`.
@@ -229,7 +228,7 @@ impl ProbeNow {
     pub fn state(&self, now: Timestamp) -> &'static str {
         match self.last_heard {
             None => "never_connected",
-            Some(heard) if now.since(heard) >= SILENT_AFTER_MS => "silent",
+            Some(heard) if now.since(heard) >= SILENT_MS => "silent",
             Some(heard) if now.since(heard) >= LATE_AFTER_MS || self.connected_since.is_none() => {
                 "late"
             }

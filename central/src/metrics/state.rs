@@ -327,37 +327,43 @@ impl State {
 
 /// Samples of the last minute.
 #[derive(Debug, Default)]
-struct Rate(VecDeque<(i64, u64)>);
+struct Rate {
+    /// Of which second, boot-time ms, how many.
+    seconds: VecDeque<(i64, u64)>,
+    /// When the first was counted.
+    since_ms: Option<i64>,
+}
 
 impl Rate {
     const WINDOW_MS: i64 = 60_000;
+    const SHORTEST_MS: i64 = 10_000;
 
     fn count(&mut self, samples: u64, boot_ms: i64) {
         let second = boot_ms / 1_000 * 1_000;
-        match self.0.back_mut() {
+        self.since_ms.get_or_insert(second);
+        match self.seconds.back_mut() {
             Some((at, sum)) if *at == second => *sum += samples,
-            _ => self.0.push_back((second, samples)),
+            _ => self.seconds.push_back((second, samples)),
         }
         while self
-            .0
+            .seconds
             .front()
             .is_some_and(|(at, _)| boot_ms - at > Self::WINDOW_MS)
         {
-            self.0.pop_front();
+            self.seconds.pop_front();
         }
     }
 
     fn per_s(&self, boot_ms: i64) -> f64 {
-        let within = self
-            .0
+        let sum: u64 = self
+            .seconds
             .iter()
-            .filter(|(at, _)| boot_ms - at <= Self::WINDOW_MS);
-        let (mut oldest, mut sum) = (boot_ms, 0);
-        for (at, samples) in within {
-            oldest = oldest.min(*at);
-            sum += samples;
-        }
-        let seconds = ((boot_ms - oldest).max(1_000)) / 1_000;
+            .filter(|(at, _)| boot_ms - at <= Self::WINDOW_MS)
+            .map(|(_, samples)| samples)
+            .sum();
+        // In the first minute, since the first: over less than ten seconds one batch would look like a flood.
+        let counted = self.since_ms.map_or(0, |since| boot_ms - since);
+        let seconds = counted.clamp(Self::SHORTEST_MS, Self::WINDOW_MS) / 1_000;
         #[expect(
             clippy::cast_precision_loss,
             reason = "a rate to look at needs no 53rd bit"

@@ -91,7 +91,7 @@ pub fn list(
         )?
         .query_map((site, like, only), |row| {
             let attempts: Vec<(String, u16, String, Timestamp)> =
-                super::json(row.get_ref(5)?.as_str()?);
+                super::json(row.get_ref(5)?.as_str()?)?;
             Ok(DiscoveredAddress {
                 address: row.get(0)?,
                 probe_id: row.get(1)?,

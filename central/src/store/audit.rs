@@ -131,7 +131,7 @@ pub fn list(
                 object_kind: row.get(5)?,
                 object_id: row.get(6)?,
                 customer_id: row.get(7)?,
-                detail: super::json(row.get_ref(8)?.as_str()?),
+                detail: super::json(row.get_ref(8)?.as_str()?)?,
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -351,7 +351,7 @@ pub fn get(c: &Connection, scope: &Scope, id: DeviceId) -> rusqlite::Result<Opti
                 site: row.get(2)?,
                 display_name: row.get(3)?,
                 note: row.get(4)?,
-                record: super::json(row.get_ref(5)?.as_str()?),
+                record: super::json(row.get_ref(5)?.as_str()?)?,
                 last_ping: time(6)?,
                 last_snmp: time(7)?,
                 first_seen: row.get(8)?,

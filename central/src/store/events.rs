@@ -119,7 +119,7 @@ pub fn list(
                 device_name: row.get(10)?,
                 interface_id: row.get(11)?,
                 text: row.get(12)?,
-                detail: super::json(row.get_ref(13)?.as_str()?),
+                detail: super::json(row.get_ref(13)?.as_str()?)?,
             })
         })?
         .collect::<rusqlite::Result<Vec<_>>>()?;

@@ -21,7 +21,7 @@ use farwatch_shared::wire::message::session::SnapshotPart;
 use farwatch_shared::wire::{DecodeError, decode};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::incident;
+use crate::incident::rules;
 use crate::live::{Change, Effects};
 use crate::scope::ProbeScope;
 
@@ -134,7 +134,7 @@ pub fn apply_snapshot(
             now
         ])?;
     }
-    incident::rules::probe_is_back(c, scope, now, &mut effects)?;
+    rules::probe_is_back(c, scope, now, &mut effects)?;
     states::forget_silence(c, scope)?;
     c.prepare_cached("DELETE FROM orphan_states WHERE probe_id = ?1")?
         .execute(params![scope.probe()])?;
@@ -223,6 +223,9 @@ impl Inbound<'_> {
             self.device_changed_state(device, state, at, event.text.as_str(), None)?;
         }
         match (kind, interface) {
+            (Some(EventKind::DeviceUnwatched), _) if self.live => {
+                rules::device_is_forgotten(self.c, device, self.now, self.effects)?;
+            }
             (Some(EventKind::InterfaceUp), Some(interface)) if self.live => {
                 self.interface_changed_state(device, interface, 1, at)?
             }

@@ -97,7 +97,7 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ProbeRow> {
         not_after: row.get(16)?,
         newest: row.get(17)?,
         status: serde_json::from_str(row.get_ref(18)?.as_str()?).ok(),
-        notices: super::json(row.get_ref(19)?.as_str()?),
+        notices: super::json(row.get_ref(19)?.as_str()?)?,
         devices: count(row, 20)?,
     })
 }

@@ -116,7 +116,7 @@ pub fn get(c: &Connection, scope: &Scope, site: SiteId) -> rusqlite::Result<Opti
         Ok(SiteConfig {
             site_id: row.get(0)?,
             revision: count(row, 1)?,
-            settings: super::json(row.get_ref(2)?.as_str()?),
+            settings: super::json(row.get_ref(2)?.as_str()?)?,
             updated_at: row.get(3)?,
             updated_by: row.get(4)?,
         })
@@ -167,7 +167,7 @@ pub(super) fn remove_credential(
         [site],
         |row| row.get(0),
     )?;
-    let mut settings: SiteSettings = super::json(&document);
+    let mut settings: SiteSettings = super::json(&document)?;
     settings
         .credential_ids
         .retain(|id| *id != Id::from(credential));
@@ -352,7 +352,7 @@ pub fn document_for_probe(
         (scope.site(), scope.customer()),
         |row| Ok((count(row, 0)?, row.get(1)?)),
     )?;
-    let settings: SiteSettings = super::json(&document);
+    let settings: SiteSettings = super::json(&document)?;
     let addresses = c
         .prepare_cached(
             "SELECT address, port FROM added_addresses WHERE site_id = ?1 ORDER BY added_ms",

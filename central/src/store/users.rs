@@ -60,7 +60,7 @@ const COLUMNS: &str =
     "SELECT id, user_name, display_name, role, customer_id, created_ms, preferences FROM users";
 
 fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<User> {
-    let preferences: serde_json::Value = super::json(row.get_ref(6)?.as_str()?);
+    let preferences: serde_json::Value = super::json(row.get_ref(6)?.as_str()?)?;
     Ok(User {
         id: row.get(0)?,
         user_name: row.get(1)?,

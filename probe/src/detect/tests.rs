@@ -393,6 +393,62 @@ fn the_first_word_of_a_device_is_told() {
 }
 
 #[test]
+fn what_may_not_be_asked_is_unknown_and_says_why_once() {
+    const WHY: &str = "not asked: outside";
+    let mut site = Site::new(&[(1, true, true)]);
+    site.cut(1);
+    site.live(30);
+    assert_eq!(site.state(1), DeviceState::Down);
+    let at = site.now();
+    let out = site.detector.not_asked(DeviceNo(1), WHY, at);
+    assert_eq!(out.changed, [DeviceNo(1)]);
+    site.take(out);
+    assert_eq!(
+        site.detector.not_asked(DeviceNo(1), WHY, at),
+        Outcome::default()
+    );
+    assert_eq!(site.state(1), DeviceState::Unknown);
+    let (devices, _) = site.detector.snapshot(at);
+    assert_eq!(
+        (devices[0].reason.as_str(), devices[0].since),
+        (WHY, at.wall)
+    );
+
+    // The probe starts again: it is no news.
+    let mut remembered = site.detector.remember(DeviceNo(1));
+    site.detector.remove(DeviceNo(1));
+    let later = Moment {
+        wall: at.wall.plus_ms(60_000),
+        ..at
+    };
+    site.detector.add(
+        DeviceNo(1),
+        Some(true),
+        Some(true),
+        remembered.take(),
+        later,
+    );
+    assert_eq!(
+        site.detector.not_asked(DeviceNo(1), WHY, later),
+        Outcome::default()
+    );
+    assert_eq!(site.detector.snapshot(later).0[0].since, at.wall);
+
+    // And it may be asked again.
+    site.detector.set_means(DeviceNo(1), Some(true), Some(true));
+    site.mend(1);
+    site.live(10);
+    assert_eq!(
+        site.kinds(1),
+        [
+            EventKind::DeviceDown,
+            EventKind::DeviceUnwatched,
+            EventKind::DeviceUp
+        ]
+    );
+}
+
+#[test]
 fn a_restarted_device_is_told_once() {
     let mut site = Site::new(&[(1, true, true)]);
     site.live(60);

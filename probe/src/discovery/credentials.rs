@@ -31,8 +31,6 @@ pub struct Tried {
     pub works: Option<(Credential, u16)>,
     /// Of all visits of the round, in order.
     pub attempts: Vec<Attempt>,
-    /// Something spoke SNMP there, and would not say.
-    pub refused: bool,
     /// Where the next visit begins; 0 = all were tried.
     pub next: usize,
 }
@@ -90,7 +88,7 @@ pub async fn try_all(
         };
         let outcome = snmp.check(&target, LIMITS).await;
         let words = match &outcome {
-            Ok(()) => "answered".to_owned(),
+            Ok(()) => ANSWERED.to_owned(),
             Err(error) => outcome_words(error),
         };
         tried
@@ -101,10 +99,7 @@ pub async fn try_all(
                 tried.works = Some(((*credential).clone(), *port));
                 return tried;
             }
-            Err(error) => {
-                failures += 1;
-                tried.refused |= !matches!(error, GetError::Timeout { .. } | GetError::Send { .. })
-            }
+            Err(_) => failures += 1,
         }
     }
     tried
@@ -135,13 +130,21 @@ fn outcome_words(error: &GetError) -> String {
             other => other.to_string(),
         },
         GetError::Refused { status, .. } => format!("refused: {status}"),
-        GetError::Send { .. } => "cannot be reached".to_owned(),
+        GetError::Send { .. } => NOT_REACHED.to_owned(),
         GetError::Stopped => "not asked: the probe is stopping".to_owned(),
         _ => "its answer cannot be read".to_owned(),
     }
 }
 
 impl Tried {
+    /// Something spoke SNMP there, and would not say: the first that it refused, in any visit.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Attempt> {
+        self.attempts.iter().find(|(_, _, outcome, _)| {
+            ![ANSWERED, NO_RESPONSE, NO_V3, NOT_REACHED].contains(&outcome.as_str())
+        })
+    }
+
     /// One sentence: why an address speaks no SNMP with us.
     #[must_use]
     pub fn reason(&self, site: &Site) -> String {
@@ -154,10 +157,7 @@ impl Tried {
         if site.credentials.is_empty() {
             return "the site has no SNMP credential to try".to_owned();
         }
-        let refusal = self.attempts.iter().find(|(_, _, outcome, _)| {
-            ![NO_RESPONSE, NO_V3, "cannot be reached"].contains(&outcome.as_str())
-        });
-        match refusal {
+        match self.refusal() {
             Some((name, port, outcome, _)) => {
                 format!("speaks SNMP at port {port}, but not with credential {name}: {outcome}")
             }
@@ -175,6 +175,8 @@ impl Tried {
     }
 }
 
+const ANSWERED: &str = "answered";
+const NOT_REACHED: &str = "cannot be reached";
 const NO_RESPONSE: &str = "no response";
 const NO_V3: &str = "not tried: no SNMPv3 there";
 /// Failures at one address in one visit: more would look like an attack, and lock accounts.
@@ -323,7 +325,7 @@ mod tests {
         let first = knock(&door, &site, "10.0.0.1", &Before::default()).await;
         assert_eq!((first.attempts.len(), first.next), (3, 3));
         assert_eq!(first.attempts[0].2, "unknown user");
-        assert!(first.refused);
+        assert!(first.refusal().is_some());
         assert_eq!(
             first.reason(&site),
             "speaks SNMP at port 161, but not with credential secure: unknown user"
@@ -341,6 +343,7 @@ mod tests {
             .collect();
         assert_eq!(names, ["secure", "c0", "c1", "c2", "c3", "c4"]);
         assert_eq!(second.next, 0, "and then from the start");
+        assert!(second.refusal().is_some(), "what was refused before counts");
         assert_eq!(door.knocks.lock().unwrap().len(), 6);
     }
 

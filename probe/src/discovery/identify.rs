@@ -172,11 +172,12 @@ fn already_known(candidate: &Candidate, known: &Known, clock: &Clock) -> Identif
 }
 
 fn told(candidate: Candidate, tried: Tried, device: u32, site: &Site, clock: &Clock) -> Identified {
-    let spoke = tried.works.is_some() || tried.refused;
+    let refused = tried.refusal().is_some();
+    let spoke = tried.works.is_some() || refused;
     let answered = spoke || candidate.ping == Some(true);
     let snmp = match () {
         () if tried.works.is_some() => "answered",
-        () if tried.refused => "refused",
+        () if refused => "refused",
         () if tried.attempts.is_empty() => "not_tried",
         () => "no_answer",
     };

@@ -433,6 +433,7 @@ impl Working {
                 }
                 let mut all = Outcome::default();
                 match outcome {
+                    _ if !self.may_ask(device) => {}
                     Ok(ticks) => {
                         all.extend(self.states().seen(device, By::Snmp, Seen::Answer, at));
                         if let Some(ticks) = ticks {

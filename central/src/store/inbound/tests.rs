@@ -381,7 +381,7 @@ fn a_muted_device_stays_quiet_and_a_hand_resolved_outage_stays_resolved() {
     let incident = bench.one::<i64>("SELECT id FROM incidents");
     let mut effects = Effects::new(bench.scope.customer(), bench.scope.site());
     bench.now = T0.plus_ms(5_000);
-    incident::rules::resolve(&bench.c, incident, "ada", "known", bench.now, &mut effects).unwrap();
+    rules::resolve(&bench.c, incident, "ada", "known", bench.now, &mut effects).unwrap();
     bench.snapshot(vec![device_now(2, DeviceState::Down, T0, 0)]);
     assert_eq!(
         bench.one::<i64>("SELECT count(*) FROM incidents WHERE resolved_ms IS NULL"),
@@ -437,8 +437,7 @@ fn a_silent_probe_is_one_incident_and_its_devices_are_not_green_meanwhile() {
     );
     let mut effects = Effects::new(customer, site);
     bench.now = T0.plus_ms(70_000);
-    incident::rules::probe_is_silent(&bench.c, customer, site, probe, T0, bench.now, &mut effects)
-        .unwrap();
+    rules::probe_is_silent(&bench.c, customer, site, probe, T0, bench.now, &mut effects).unwrap();
     probe_fell_silent(&bench.c, probe, T0).unwrap();
     assert_eq!(
         bench.one::<String>("SELECT title || '; ' || consequence FROM incidents"),

@@ -29,6 +29,10 @@ impl Working {
         if self.inventory.get(device).is_none() {
             return;
         }
+        if !self.may_ask(device) {
+            self.missed(key, slot_s, 1, GapReason::NotPermitted);
+            return;
+        }
         match outcome {
             PollOutcome::Silent => {
                 self.missed(key, slot_s, 1, GapReason::NoResponse);
@@ -157,6 +161,10 @@ impl Working {
             if self.inventory.get(job.device).is_none() {
                 continue;
             }
+            let pinged = match pinged {
+                _ if !self.may_ask(job.device) => Pinged::NotPermitted,
+                pinged => pinged,
+            };
             let (seen, rtt_us) = match pinged {
                 Pinged::Answer { rtt_us } => (Seen::Answer, Some(rtt_us)),
                 Pinged::Silence => (Seen::Silence, None),

@@ -81,7 +81,10 @@ impl Working {
             return;
         };
         let (address, has_snmp) = (device.address, device.has_snmp());
-        if self.judges(address) {
+        if !self.site.allows(address) {
+            self.schedule.finished(key);
+            self.missed(key, slot_s, 1, GapReason::NotPermitted);
+        } else if self.judges(address) {
             self.under_way.insert((slot_s, key));
             pings.push(PingJob {
                 device: key.device,
@@ -154,6 +157,9 @@ impl Working {
 
     /// A device that may not be asked any more must not look well for ever.
     pub(super) fn not_asked(&mut self, device: DeviceNo) {
+        if !self.may_ask(device) {
+            return; // it was told when the ranges changed
+        }
         let at = self.now();
         let why = "its credential is not in the site's configuration any more".to_owned();
         self.jobs.spawn(async move {
@@ -227,6 +233,7 @@ impl Working {
                 By::Ping => {
                     if let Some(known) = self.inventory.get(device)
                         && self.judges(known.address)
+                        && self.site.allows(known.address)
                     {
                         pings.push(PingJob {
                             device,

@@ -13,7 +13,7 @@ use super::super::schedule::{Key, Work};
 use super::super::{Command, Known, Listed, is_alive};
 use super::{Working, lock};
 use crate::config::site::Site;
-use crate::detect::{By, Seen};
+use crate::detect::{By, Outcome, Seen};
 use crate::inventory::facts::Around;
 use crate::inventory::store::StateRow;
 use crate::inventory::{Found, Private, topology};
@@ -71,10 +71,7 @@ impl Working {
                 self.store_rows(&all).await;
                 // Their slots are worked from the next second on.
                 self.restored = Some(Timestamp::from_secs(self.clock.now().secs() + 1));
-                for no in all {
-                    self.watch(no, false);
-                    self.read_first(no);
-                }
+                self.watch_all(all).await;
                 let _ = tell.send(());
             }
             Command::OffSince(from) => match self.begun {
@@ -129,23 +126,34 @@ impl Working {
         }
         self.site = site;
         self.begin();
-        let out_of_range: Vec<_> = self
-            .inventory
-            .iter()
-            .filter(|device| !self.site.allows(device.address))
-            .map(|device| device.no)
-            .collect();
-        for no in &out_of_range {
-            self.inventory.retire(*no, self.clock.now());
-        }
-        self.unwatch(&out_of_range);
-        self.store_devices(&out_of_range, Vec::new(), Vec::new())
-            .await;
-        let all: Vec<_> = self.inventory.iter().map(|device| device.no).collect();
-        for no in all {
+        let all = self.inventory.iter().map(|device| device.no).collect();
+        self.watch_all(all).await;
+    }
+
+    async fn watch_all(&mut self, devices: Vec<DeviceNo>) {
+        let mut left = Outcome::default();
+        for no in devices {
             self.watch(no, false);
             self.read_first(no);
+            left.extend(self.leave_if_outside(no));
         }
+        self.tell(left).await;
+    }
+
+    /// A device outside the site's ranges stays known and is not asked: its slots become gaps that say so.
+    pub(super) fn leave_if_outside(&mut self, no: DeviceNo) -> Outcome {
+        if self.may_ask(no) {
+            return Outcome::default();
+        }
+        let now = self.now();
+        self.states().not_asked(no, OUTSIDE, now)
+    }
+
+    /// Whether a device's address lies where the site lets us ask.
+    pub(super) fn may_ask(&self, no: DeviceNo) -> bool {
+        self.inventory
+            .get(no)
+            .is_some_and(|device| self.site.allows(device.address))
     }
 
     /// What Central sent back has no columns yet: they are read before anything else.
@@ -334,6 +342,9 @@ impl Working {
             .set_parents(topology::parents(&self.inventory, first));
     }
 }
+
+/// Why a device that left the site's ranges is unknown.
+const OUTSIDE: &str = "not asked: its address is outside the site's ranges";
 
 /// Devices whose tables could not be read whole.
 #[derive(Debug, Default)]

@@ -134,6 +134,7 @@ pub struct DevicesBody {
 
 /// What a probe knows of one device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // Central keeps it as JSON: what an older one lacks is empty, not unreadable
 pub struct DeviceRecord {
     /// Its number here.
     pub device: u32,
@@ -189,6 +190,7 @@ pub struct DeviceRecord {
 
 /// What a probe knows of one interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // Central keeps it as JSON: what an older one lacks is empty, not unreadable
 pub struct InterfaceRecord {
     /// Its number at this device.
     pub instance: u32,
@@ -212,6 +214,7 @@ pub struct InterfaceRecord {
 
 /// A neighbour by LLDP or CDP.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // Central keeps it as JSON: what an older one lacks is empty, not unreadable
 pub struct NeighbourRecord {
     /// `lldp` or `cdp`.
     pub protocol: String,

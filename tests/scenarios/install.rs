@@ -1,4 +1,5 @@
-//! The install script that Central serves, run as root on a copy-on-write view of this machine.
+//! The command that Central shows to technicians, and its script's corners, run as root on a copy-on-write view of this
+//! machine.
 //!
 //! Where that cannot be made (no root, no overlay) each test says so and passes.
 
@@ -6,14 +7,56 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
+use farwatch_tests::{Kill, central::Central};
+
 const SCRIPT: &str = include_str!("../../central/src/install.sh");
-const UNIT: &str = include_str!("../systemd/farwatch-probe.service");
+const UNIT: &str = include_str!("../../examples/systemd/farwatch-probe.service");
 /// Stands in for the probe: says who ran it how, and leaves what joining leaves.
 const PROBE: &str = "#!/bin/sh\n\
     echo \"ran as $(id -un): $*\"\n\
     [ \"$1\" = join ] && umask 077 && : >/var/lib/farwatch-probe/certificate.pem\n\
     exit 0\n";
 const WRONG_SUM: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_that_central_shows_installs_its_own_program_and_joins() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut central = Central::start(&dir.path().join("central")).await.unwrap();
+    let place = central
+        .place("Kestrel", &["10.99.0.0/24"], 161, &[])
+        .unwrap();
+    let made = central
+        .cli(&["token", "create", "--site", &place.site])
+        .unwrap();
+    let command = made["command"].as_str().unwrap();
+    assert!(command.starts_with("curl "), "{command}");
+    // Whoever changes the script on its way is found out, too.
+    let changed = command.replacen(
+        "install.sh &&",
+        "install.sh && echo >>/tmp/farwatch-install.sh &&",
+        1,
+    );
+    let look = format!(
+        "mount -t tmpfs none /tmp; rm -rf /run/systemd; {changed}; echo changed $?; {command}; echo status $?; \
+         cmp /usr/local/bin/farwatch-probe {} && echo the same; \
+         runuser -u farwatch-probe -- farwatch-probe check --data-dir /var/lib/farwatch-probe",
+        farwatch_tests::binary("farwatch-probe").unwrap().display()
+    );
+    let Some(seen) = tokio::task::spawn_blocking(move || in_a_copy(None, &look))
+        .await
+        .unwrap()
+    else {
+        return;
+    };
+    assert!(seen.contains("changed 1"), "{seen}");
+    assert!(
+        seen.contains("status 0") && seen.contains("the same"),
+        "{seen}"
+    );
+    let probes = central.list("/probes").await.unwrap();
+    assert_eq!(probes.len(), 1, "joined once: {probes:?}");
+    central.end(Kill::Politely);
+}
 
 #[test]
 fn another_program_than_the_script_names_is_not_installed() {
@@ -96,10 +139,9 @@ fn a_script_without_a_program_for_this_machine_or_with_other_arguments_is_refuse
     assert!(seen.contains("usage:"), "{seen}");
 }
 
-/// Runs a script as root where `/` can be written without being changed; gives all that it printed. The install script
-/// is there as Central serves it, with this checksum for the program (none if empty).
+/// As [`in_a_copy`], with the install script there as Central serves it, with this checksum for the program (none if
+/// empty), which comes from a server of our own.
 fn on_a_copy(sum: &str, script: &str) -> Option<String> {
-    let folder = tempfile::tempdir().expect("a temporary folder");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     std::thread::spawn(move || {
@@ -120,7 +162,17 @@ fn on_a_copy(sum: &str, script: &str) -> Option<String> {
         .replace("@CONSOLE@", &url)
         .replace("@CHECKSUMS@\n", &sums)
         .replace("@UNIT@\n", UNIT);
-    std::fs::write(folder.path().join("install.sh"), install).expect("written");
+    in_a_copy(Some(&install), script)
+}
+
+/// Runs a script as root where `/` can be written without being changed; gives all that it printed.
+fn in_a_copy(install: Option<&str>, script: &str) -> Option<String> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    std::fs::write(
+        folder.path().join("install.sh"),
+        install.unwrap_or_default(),
+    )
+    .expect("written");
     std::fs::write(folder.path().join("script.sh"), script).expect("written");
     let enter = "set -e; mount -t tmpfs none /mnt; mkdir /mnt/upper /mnt/work /mnt/root; \
         mount -t overlay overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work /mnt/root; \
