@@ -1,4 +1,5 @@
-//! Backup while running, and restore while not.
+//! Backup while running, and restore while not. Both are done by the command's own process: the service may write nowhere
+//! but into its data directory.
 //!
 //! A backup is a directory: `central.db`, `metrics.db`, the sealed days, the CA and the vault's key, and a manifest with
 //! their checksums. Whoever has it has everything: keep it as you keep the machine itself. `revocations.log` is not part
@@ -18,8 +19,10 @@ use crate::store::value::Time;
 
 /// Name of the manifest in a backup.
 pub const MANIFEST: &str = "backup.json";
-/// Databases in the data directory itself.
-const DATABASES: [&str; 2] = ["central.db", "metrics.db"];
+/// Everything but samples.
+const CENTRAL: &str = "central.db";
+/// Samples that are not sealed yet.
+const METRICS: &str = "metrics.db";
 /// Directory of the sealed days.
 const DAYS: &str = "days";
 /// Directory of the CA.
@@ -110,17 +113,13 @@ pub fn create(data_dir: &Path, directory: &Path, now: Timestamp) -> Result<Manif
         });
     }
     let mut files = Vec::new();
-    // Samples first: what central.db then names is there, or a probe sends it again within its replay window.
-    for name in days(data_dir)?
-        .into_iter()
-        .chain(DATABASES.iter().rev().map(|name| (*name).to_owned()))
-    {
-        let from = data_dir.join(&name);
-        if from.exists() {
-            copy_database(&from, &directory.join(&name))?;
-            files.push(describe(directory, name)?);
-        }
+    // What is still to be sealed before what is sealed: a chunk that is sealed meanwhile is in both, and counts once.
+    // The days are listed after metrics.db was copied, for the same reason. central.db comes last.
+    copy(data_dir, directory, METRICS.to_owned(), &mut files)?;
+    for name in days(data_dir)? {
+        copy(data_dir, directory, name, &mut files)?;
     }
+    copy(data_dir, directory, CENTRAL.to_owned(), &mut files)?;
     for name in plain_files(data_dir)? {
         copy_private(&data_dir.join(&name), &directory.join(&name))?;
         files.push(describe(directory, name)?);
@@ -134,6 +133,20 @@ pub fn create(data_dir: &Path, directory: &Path, now: Timestamp) -> Result<Manif
     let path = directory.join(MANIFEST);
     write_private(&path, &text)?;
     Ok(manifest)
+}
+
+fn copy(
+    data_dir: &Path,
+    directory: &Path,
+    name: String,
+    files: &mut Vec<BackupFile>,
+) -> Result<(), BackupError> {
+    let from = data_dir.join(&name);
+    if from.exists() {
+        copy_database(&from, &directory.join(&name))?;
+        files.push(describe(directory, name)?);
+    }
+    Ok(())
 }
 
 /// Puts a backup in place of what is in `data_dir`; what was there is moved aside, `revocations.log` stays. The caller
@@ -161,9 +174,9 @@ pub fn restore(directory: &Path, data_dir: &Path, now: Timestamp) -> Result<Path
     private_dir(data_dir)?;
     let aside = data_dir.join(format!("before-restore-{}", now.ms()));
     private_dir(&aside)?;
-    let databases = DATABASES.iter().flat_map(|name| {
+    let databases = [CENTRAL, METRICS].into_iter().flat_map(|name| {
         [
-            (*name).to_owned(),
+            name.to_owned(),
             format!("{name}-wal"),
             format!("{name}-shm"),
         ]
@@ -178,7 +191,26 @@ pub fn restore(directory: &Path, data_dir: &Path, now: Timestamp) -> Result<Path
     for file in &manifest.files {
         copy_private(&directory.join(&file.name), &data_dir.join(&file.name))?;
     }
+    give_to_owner(data_dir, &aside, &manifest)?;
     Ok(aside)
+}
+
+/// Root restores for whoever owns the data directory: the service could not read root's files.
+fn give_to_owner(data_dir: &Path, aside: &Path, manifest: &Manifest) -> Result<(), BackupError> {
+    use std::os::unix::fs::MetadataExt as _;
+    let owner = std::fs::metadata(data_dir).map_err(io(data_dir))?;
+    let files = manifest.files.iter().map(|file| data_dir.join(&file.name));
+    let directories = [DAYS, CA].map(|name| data_dir.join(name));
+    for path in files.chain(directories).chain([aside.to_owned()]) {
+        match std::fs::metadata(&path) {
+            Ok(now) if (now.uid(), now.gid()) == (owner.uid(), owner.gid()) => {}
+            Ok(_) => std::os::unix::fs::chown(&path, Some(owner.uid()), Some(owner.gid()))
+                .map_err(io(&path))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(BackupError::Io { path, source }),
+        }
+    }
+    Ok(())
 }
 
 fn days(data_dir: &Path) -> Result<Vec<String>, BackupError> {

@@ -211,7 +211,7 @@ pub async fn run(command: Command, config: Config, as_json: bool) -> anyhow::Res
         return Ok(ExitCode::SUCCESS);
     }
     let ask = Ask::open(&config).await?;
-    let (what, answer) = answer(&ask, command).await?;
+    let (what, answer) = answer(&ask, &config, command).await?;
     print::answer(what, &answer, as_json)?;
     ask.close().await;
     let whole = what != "audit" || answer["whole"] == true;
@@ -222,7 +222,11 @@ pub async fn run(command: Command, config: Config, as_json: bool) -> anyhow::Res
     })
 }
 
-async fn answer(ask: &Ask, command: Command) -> anyhow::Result<(&'static str, Value)> {
+async fn answer(
+    ask: &Ask,
+    config: &Config,
+    command: Command,
+) -> anyhow::Result<(&'static str, Value)> {
     Ok(match command {
         Command::Run(_) | Command::Restore { .. } => unreachable!("handled before"),
         Command::SetupLink => ("link", ask.post("/local/setup-link", &json!({})).await?),
@@ -267,11 +271,13 @@ async fn answer(ask: &Ask, command: Command) -> anyhow::Result<(&'static str, Va
         }
         Command::Backup { directory } => {
             let directory = std::path::absolute(directory)?;
-            (
-                "backup",
-                ask.post("/local/backup", &json!({ "directory": directory }))
-                    .await?,
-            )
+            let request = json!({ "directory": directory });
+            ask.post("/local/backup", &request).await?;
+            let (data_dir, now) = (config.data_dir.clone(), Clock::system().now());
+            let made =
+                tokio::task::spawn_blocking(move || backup::create(&data_dir, &directory, now))
+                    .await??;
+            ("backup", serde_json::to_value(made)?)
         }
         Command::Audit(Audit::Verify) => ("audit", ask.get("/local/audit-verify").await?),
         Command::Summary => ("summary", ask.get("/local/summary").await?),

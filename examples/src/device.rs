@@ -212,6 +212,12 @@ impl Device {
         self.state().silent = silent;
     }
 
+    /// Whether it was told to answer nothing.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.state().silent
+    }
+
     /// Answers every request this much later.
     pub fn set_reply_after(&self, after: Duration) {
         self.state().reply_after = after;

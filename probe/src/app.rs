@@ -73,6 +73,7 @@ impl App {
         let engine = Engine::bind(EngineConfig::default()).context("the SNMP sockets")?;
         let snmp: Arc<dyn Snmp> = Arc::new(engine);
         let (echo, icmp_problem) = open_echo();
+        let pings = echo.is_some();
 
         let notices = Notices::default();
         notices.extend(icmp_problem);
@@ -141,6 +142,7 @@ impl App {
             place,
             opened,
             monitor: monitor.clone(),
+            pings,
             progress,
             site,
             notices,
@@ -396,6 +398,8 @@ struct Answering {
     place: Place,
     opened: Opened,
     monitor: Monitor,
+    /// Whether the system lets it.
+    pings: bool,
     progress: watch::Receiver<Progress>,
     site: watch::Receiver<Arc<Site>>,
     notices: Notices,
@@ -450,6 +454,7 @@ impl Answering {
             "link": link,
             "spool": self.spool.status().await.ok(),
             "spool_is_new": self.opened.is_new,
+            "pings": self.pings,
             "config_revision": site.revision,
             "credentials": site.credentials.iter().map(|credential| json!({
                 "name": credential.name,

@@ -8,6 +8,7 @@ use farwatch_shared::clock::Clock;
 use farwatch_shared::error::Chain;
 use farwatch_shared::link::{Alpn, CloseCode, DialError, Dialer};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::cli::say;
 use crate::config::Config;
@@ -65,12 +66,15 @@ pub async fn show(config: &Config, json: bool, clock: &Clock) -> anyhow::Result<
 
 /// Looks at everything.
 pub async fn look(config: &Config, clock: &Clock) -> Vec<Finding> {
-    let mut findings = vec![disk(&config.data_dir), icmp()];
+    let status = status::last(&config.data_dir, clock)
+        .filter(|(_, age_ms)| status::is_running(*age_ms))
+        .map(|(status, _)| status);
+    let mut findings = vec![disk(&config.data_dir), icmp(status.as_ref())];
     match Identity::load(&config.data_dir) {
         Ok(Some(identity)) => {
             findings.extend(certificate(&identity, clock));
             findings.extend(reach(&identity, clock).await);
-            findings.extend(running(&config.data_dir, clock));
+            findings.extend(running(status.as_ref()));
         }
         Ok(None) => findings.push(problem(
             "identity",
@@ -111,7 +115,11 @@ fn disk(data_dir: &Path) -> Finding {
     }
 }
 
-fn icmp() -> Finding {
+/// Whether pings work: as the running probe says, else as this process may.
+fn icmp(status: Option<&Value>) -> Finding {
+    if status.is_some_and(|status| status["pings"] == true) {
+        return fine("icmp", "the running probe sends echo requests".to_owned());
+    }
     match Pinger::bind(PingConfig::default()) {
         Ok(pinger) => fine(
             "icmp",
@@ -207,9 +215,8 @@ async fn reach(identity: &Identity, clock: &Clock) -> Vec<Finding> {
 }
 
 /// What the running probe says of itself: that it runs, what each credential opens, and what it has to note.
-fn running(data_dir: &Path, clock: &Clock) -> Vec<Finding> {
-    let status = status::last(data_dir, clock).filter(|(_, age_ms)| status::is_running(*age_ms));
-    let Some((status, _)) = status else {
+fn running(status: Option<&Value>) -> Vec<Finding> {
+    let Some(status) = status else {
         return vec![problem(
             "probe",
             "it does not run: `systemctl start farwatch-probe`, or `farwatch-probe run`".to_owned(),

@@ -1,5 +1,6 @@
 //! Up, degraded, down, unreachable, rebooted, flapping: readings in, events out. No I/O, time is an argument.
 //!
+//! - [`blame`] whose fault it is that a device is silent: its own, its parent's, or the way into the site's
 //! - [`means`] one way of asking a device, and what it was last heard by
 //! - [`flap`] more changes than are worth a page
 //! - [`interface`] ports
@@ -8,6 +9,7 @@
 //! is `down` when every means that ever worked has failed once and three retries after; before it is said, its parents
 //! must have been heard since, or are the cause (then it is `unreachable`).
 
+mod blame;
 pub mod flap;
 pub mod interface;
 pub mod means;
@@ -21,6 +23,7 @@ use farwatch_shared::wire::message::batch::EventRecord;
 use farwatch_shared::wire::message::session::{DeviceNow, InterfaceNow};
 
 use crate::increase::Uptime;
+use blame::Blame;
 use flap::{Flap, FlapChange};
 use interface::{Interfaces, PortNews};
 use means::Means;
@@ -111,6 +114,7 @@ pub struct Detector {
     devices: BTreeMap<DeviceNo, Device>,
     parents: BTreeMap<DeviceNo, Vec<DeviceNo>>,
     children: BTreeMap<DeviceNo, Vec<DeviceNo>>,
+    way: blame::Way,
 }
 
 impl Detector {
@@ -224,6 +228,7 @@ impl Detector {
             By::Ping => (&mut device.snmp, By::Snmp),
             By::Snmp => (&mut device.ping, By::Ping),
         };
+        let heard = !matches!(seen, Seen::Silence);
         match seen {
             // The first silence asks the other means too: whether it is alive must be known from after it.
             Seen::Silence if other.0.is_older_than_failure(now.boot_ms) => {
@@ -237,6 +242,9 @@ impl Detector {
         }
         self.judge(no, now, &mut out);
         self.judge_children(no, was_dead, now, &mut out);
+        if heard {
+            self.way_is_open(now, &mut out);
+        }
         out
     }
 
@@ -386,6 +394,7 @@ impl Detector {
                     format!("behind device {parent}, which is down"),
                     parent,
                 ),
+                Blame::Way => (DeviceState::Unreachable, blame::WAY.to_owned(), DeviceNo(0)),
                 Blame::Unclear => {
                     if let Some(device) = self.devices.get_mut(&no) {
                         device
@@ -401,92 +410,12 @@ impl Detector {
             device.become_state(no, state, reason, behind, now, out);
         }
     }
-
-    /// Whose fault it is that a device is silent.
-    fn blame(&self, no: DeviceNo, now: Moment, out: &mut Outcome) -> Blame {
-        let (Some(device), Some(parents)) = (self.devices.get(&no), self.parents.get(&no)) else {
-            return Blame::Itself;
-        };
-        let since_ms = device.silent_since_ms();
-        let mut cause = None;
-        let mut unheard = Vec::new();
-        for (parent_no, parent) in parents
-            .iter()
-            .filter_map(|no| Some((*no, self.devices.get(no)?)))
-            .filter(|(_, parent)| parent.ping.is_judged() || parent.snmp.is_judged())
-        {
-            match parent.state {
-                DeviceState::Down if parent.is_dead() => cause = Some(parent_no),
-                DeviceState::Unreachable if parent.is_dead() => cause = Some(parent.behind),
-                _ if parent.last_heard_ms() > since_ms => return Blame::Itself,
-                _ => unheard.push((parent_no, parent)),
-            }
-        }
-        if unheard.is_empty() {
-            return cause.map_or(Blame::Itself, Blame::Parent);
-        }
-        if device.held_until_ms.is_some_and(|at| at <= now.boot_ms) {
-            return Blame::Itself;
-        }
-        if device.held_until_ms.is_none() {
-            for (parent_no, parent) in unheard {
-                let by = if parent.ping.is_judged() {
-                    By::Ping
-                } else {
-                    By::Snmp
-                };
-                out.ask(parent_no, by, now.boot_ms);
-            }
-        }
-        Blame::Unclear
-    }
-
-    /// What a device's news mean for those behind it.
-    fn judge_children(&mut self, no: DeviceNo, was_dead: bool, now: Moment, out: &mut Outcome) {
-        let mut ahead = vec![no];
-        let mut visited = vec![no];
-        while let Some(parent) = ahead.pop() {
-            let dead = self
-                .devices
-                .get(&parent)
-                .is_some_and(|device| device.is_dead());
-            for child in self.children.get(&parent).cloned().unwrap_or_default() {
-                let Some(device) = self.devices.get_mut(&child) else {
-                    continue;
-                };
-                let before = device.state;
-                if device.held_until_ms.is_some() {
-                    self.judge(child, now, out);
-                } else if was_dead && !dead && before == DeviceState::Unreachable {
-                    // Its way is open again: it is asked anew before anything is said of it.
-                    for (means, by) in [(&mut device.ping, By::Ping), (&mut device.snmp, By::Snmp)]
-                    {
-                        if means.failed() {
-                            means.forgive(now.boot_ms);
-                            out.ask(child, by, now.boot_ms + RETRY_MS);
-                        }
-                    }
-                }
-                let after = self.devices.get(&child).map(|device| device.state);
-                if after != Some(before) && !visited.contains(&child) {
-                    visited.push(child);
-                    ahead.push(child);
-                }
-            }
-        }
-    }
 }
 
 enum Verdict {
     Undecided,
     Alive(DeviceState, String),
     Dead(String),
-}
-
-enum Blame {
-    Itself,
-    Parent(DeviceNo),
-    Unclear,
 }
 
 impl Device {

@@ -128,9 +128,13 @@ fn lines(status: &Value, running: bool, age_ms: i64) -> Vec<String> {
         ));
     }
     let spool = &status["spool"];
+    let room = match spool["time_left_s"].as_i64() {
+        Some(left) if left >= 0 => format!("room for {} more", crate::detect::span(left)),
+        _ => "for how long there is room is known after a few minutes".to_owned(),
+    };
     lines.push(format!(
-        "Waiting for Central: {} batches, {} bytes; room for {} s more",
-        spool["waiting_batches"], spool["waiting_bytes"], spool["time_left_s"]
+        "Waiting for Central: {} batches, {} bytes; {room}",
+        spool["waiting_batches"], spool["waiting_bytes"]
     ));
     let discovery = &status["discovery"];
     lines.push(format!(

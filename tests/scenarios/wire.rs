@@ -91,14 +91,17 @@ async fn inside() {
 
     // Now nothing gets through; what the devices counted meanwhile is covered, and nobody is left over afterwards.
     cable.plug(false).await.unwrap();
-    eventually(SOON, "nobody answers", || async {
-        let now = list(&world, "/devices").await?;
-        let dead = now
-            .iter()
-            .filter(|device| device["state"] == "down" || device["state"] == "unreachable");
-        match dead.count() {
-            6 => Ok(()),
-            dead => Err(format!("{dead} are down")),
+    eventually(SOON, "nobody answers, and nobody is blamed", || {
+        states(&world, &[("unreachable", 6)])
+    })
+    .await;
+    let open = incidents(&world, 1).await;
+    assert_eq!(open[0]["kind"], "site_unreachable");
+    eventually(SOON, "the one incident counts them all", || async {
+        let open = list(&world, "/incidents?state=active").await?;
+        match open[0]["consequence"].as_str() {
+            Some("6 devices unreachable") => Ok(()),
+            other => Err(format!("{other:?}")),
         }
     })
     .await;

@@ -152,9 +152,10 @@ impl World {
                 .parse()
                 .ok()
                 .and_then(|address| self.site.device_at(address));
-            if device["state"] != "up" || agent.is_none_or(|agent| agent.hostile().is_some()) {
+            if agent.is_none_or(|agent| agent.hostile().is_some() || agent.is_silent()) {
                 continue;
             }
+            anyhow::ensure!(device["state"] == "up", "{address} is not up");
             let id = crate::central::id(&device)?;
             let ports = self
                 .central

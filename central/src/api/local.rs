@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::StatusCode;
 use farwatch_shared::id::ProbeId;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -17,7 +18,6 @@ use super::guard::Routes;
 use super::probes::Anchors;
 use crate::auth::scope::Permission;
 use crate::auth::session::Token;
-use crate::backup::{self, Manifest};
 use crate::scope::Scope;
 use crate::store::audit::{self, AuditProof};
 use crate::store::devices::DeviceFilter;
@@ -30,7 +30,7 @@ pub const LINK_MS: i64 = 30 * 60 * 1_000;
 pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .add(Permission::Local, routes!(create_setup_link))
-        .add(Permission::Local, routes!(create_backup))
+        .add(Permission::Local, routes!(begin_backup))
         .add(Permission::Local, routes!(verify_audit))
         .add(Permission::Local, routes!(get_summary))
 }
@@ -85,15 +85,14 @@ struct BackupRequest {
     directory: PathBuf,
 }
 
-/// Copies everything but the list of revocations into a directory, while running.
-#[utoipa::path(post, path = "/local/backup", request_body = BackupRequest, responses((status = 200, body = Manifest)))]
-async fn create_backup(
+/// A backup begins, and is noted: the command copies by itself, since the service may write nowhere else.
+#[utoipa::path(post, path = "/local/backup", request_body = BackupRequest, responses((status = 204)))]
+async fn begin_backup(
     State(central): State<Central>,
     scope: Scope,
     Body(body): Body<BackupRequest>,
-) -> Result<Json<Manifest>, ApiError> {
-    let now = central.now();
-    let shown = body.directory.display().to_string();
+) -> Result<StatusCode, ApiError> {
+    let (now, shown) = (central.now(), body.directory.display().to_string());
     central
         .write(move |c| {
             let act = audit::Act {
@@ -106,14 +105,7 @@ async fn create_backup(
             audit::write(c, &scope, now, &act).map(Ok)
         })
         .await?;
-    let data_dir = central.settings.data_dir.clone();
-    let done = tokio::task::spawn_blocking(move || backup::create(&data_dir, &body.directory, now))
-        .await
-        .map_err(|error| ApiError::Internal(error.into()))?;
-    // Whoever asks is on this machine and needs the reason.
-    done.map(Json).map_err(|error| {
-        ApiError::Conflict(farwatch_shared::error::Chain(&error).to_string().into())
-    })
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Whether no entry of the audit table is missing.

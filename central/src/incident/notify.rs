@@ -90,7 +90,7 @@ pub struct Notification {
     pub dedup_key: String,
     /// Incident's number.
     pub incident: i64,
-    /// `device_down`, `probe_silent`.
+    /// `device_down`, `probe_silent`, `site_unreachable`.
     pub kind: String,
     /// Object and what is wrong.
     pub title: String,

@@ -5,6 +5,7 @@ use farwatch_shared::id::{ChannelId, CustomerId, DeviceId, ProbeId, SiteId};
 use farwatch_shared::model::{DeviceState, Severity};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::way;
 use crate::live::{Change, Effects};
 use crate::scope::ProbeScope;
 
@@ -21,9 +22,12 @@ pub fn device_is(
     now: Timestamp,
     effects: &mut Effects,
 ) -> rusqlite::Result<()> {
+    if state != DeviceState::Unreachable {
+        way::reaches(c, device, now, effects)?;
+    }
     match state {
         DeviceState::Down => device_is_down(c, customer, device, since, now, effects),
-        DeviceState::Unreachable => hold_back(c, device, now, effects),
+        DeviceState::Unreachable => hold_back(c, customer, device, since, now, effects),
         DeviceState::Up | DeviceState::Degraded => {
             resolve_device(c, device, "the device answers again", now, effects)
         }
@@ -79,7 +83,9 @@ fn resolved_by_hand(c: &Connection, device: DeviceId, since: Timestamp) -> rusql
 /// The device that stands before this one is down: count it there instead of opening another line.
 fn hold_back(
     c: &Connection,
+    customer: CustomerId,
     device: DeviceId,
+    since: Timestamp,
     now: Timestamp,
     effects: &mut Effects,
 ) -> rusqlite::Result<()> {
@@ -91,6 +97,12 @@ fn hold_back(
         now,
         effects,
     )?;
+    let behind: Option<DeviceId> = c
+        .prepare_cached("SELECT behind_device_id FROM devices WHERE id = ?1")?
+        .query_row(params![device], |row| row.get(0))?;
+    if behind.is_none() {
+        return way::is_cut(c, customer, device, since, now, effects);
+    }
     let cause: Option<(i64, DeviceId, Option<Timestamp>)> = c
         .prepare_cached(
             "SELECT i.id, i.device_id, i.acknowledged_ms FROM devices d JOIN incidents i ON i.device_id = d.behind_device_id \
@@ -147,7 +159,8 @@ pub fn device_is_forgotten(
     now: Timestamp,
     effects: &mut Effects,
 ) -> rusqlite::Result<()> {
-    resolve_device(c, device, "the device is no longer watched", now, effects)
+    resolve_device(c, device, "the device is no longer watched", now, effects)?;
+    way::reaches(c, device, now, effects)
 }
 
 /// A probe said nothing for a minute: one incident, whatever stands behind it.
@@ -283,7 +296,7 @@ pub fn entry(
     Ok(())
 }
 
-fn opened(
+pub(super) fn opened(
     c: &Connection,
     customer: CustomerId,
     incident: i64,

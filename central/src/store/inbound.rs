@@ -220,7 +220,13 @@ impl Inbound<'_> {
         }
         let Some(device) = device else { return Ok(()) };
         if let Some(state) = DeviceState::from_code(event.state) {
-            self.device_changed_state(device, state, at, event.text.as_str(), None)?;
+            let behind = event
+                .detail
+                .iter()
+                .find(|(name, _)| name == "behind")
+                .and_then(|(_, no)| no.as_str().parse().ok());
+            let behind = behind.map_or(Ok(None), |no| self.device_id(no))?;
+            self.device_changed_state(device, state, at, event.text.as_str(), behind)?;
         }
         match (kind, interface) {
             (Some(EventKind::DeviceUnwatched), _) if self.live => {

@@ -81,7 +81,7 @@ pub struct IncidentNotification {
 pub struct Incident {
     /// Its number.
     pub id: i64,
-    /// `device_down`, `probe_silent`.
+    /// `device_down`, `probe_silent`, `site_unreachable`.
     pub kind: String,
     /// How bad.
     pub severity: Severity,

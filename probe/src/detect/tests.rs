@@ -320,6 +320,80 @@ fn a_child_with_a_living_parent_is_down_itself() {
 }
 
 #[test]
+fn when_nothing_at_the_site_answers_the_way_into_it_is_the_one_cause() {
+    // Two trees and a device that hangs on nothing known.
+    let all = [
+        (1, true, true),
+        (2, true, true),
+        (3, true, false),
+        (4, false, true),
+        (5, true, false),
+    ];
+    let mut site = Site::new(&all);
+    site.parents(&[(2, &[1]), (4, &[3])]);
+    site.live(70);
+    for (no, ..) in all {
+        site.cut(no);
+    }
+    site.live(100);
+    for (no, ..) in all {
+        assert_eq!(site.state(no), DeviceState::Unreachable, "device {no}");
+    }
+    let (devices, _) = site.detector.snapshot(site.now());
+    assert!(
+        devices
+            .iter()
+            .all(|device| device.behind.0 == 0 && device.reason == blame::WAY)
+    );
+    assert!(
+        site.checks.len() < 10,
+        "nobody is asked in a hurry: {:?}",
+        site.checks
+    );
+
+    // The way is open again, and one of them has died meanwhile.
+    for no in [1, 2, 3, 4] {
+        site.mend(no);
+    }
+    site.live(130);
+    for no in [1, 2, 3, 4] {
+        assert_eq!(
+            site.kinds(no),
+            [EventKind::DeviceUnreachable, EventKind::DeviceUp],
+            "device {no}"
+        );
+    }
+    assert_eq!(
+        site.kinds(5),
+        [EventKind::DeviceUnreachable, EventKind::DeviceDown]
+    );
+}
+
+#[test]
+fn while_anybody_answers_the_silent_are_down_themselves_and_at_once() {
+    let mut site = Site::new(&[
+        (1, true, false),
+        (2, true, false),
+        (3, true, false),
+        (4, false, true),
+    ]);
+    site.live(60);
+    for no in [1, 2, 3] {
+        site.cut(no);
+    }
+    site.live(20);
+    for no in [1, 2, 3] {
+        assert_eq!(site.kinds(no), [EventKind::DeviceDown], "device {no}");
+    }
+    assert_eq!(site.state(4), DeviceState::Up);
+    // The last one goes, too: those before it were found down by themselves, and stay so.
+    site.cut(4);
+    site.live(90);
+    assert_eq!(site.kinds(4), [EventKind::DeviceDown]);
+    assert_eq!(site.kinds(1), [EventKind::DeviceDown]);
+}
+
+#[test]
 fn flapping_is_said_once_and_every_change_is_kept() {
     let mut site = Site::new(&[(1, true, false)]);
     site.live(30);
@@ -495,6 +569,7 @@ proptest! {
     #[test]
     fn states_follow_the_truth(
         devices in prop::collection::vec((any::<bool>(), any::<bool>(), any::<prop::sample::Index>()), 2..9),
+        roots in 1_u32..4,
         moves in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), 1_i64..90), 1..12),
     ) {
         let list: Vec<_> = devices
@@ -503,11 +578,11 @@ proptest! {
             .map(|((ping, snmp, _), no)| (no, *ping || !*snmp, *snmp))
             .collect();
         let mut site = Site::new(&list);
-        // a tree: every device but the first hangs below an earlier one
+        // one to three trees: every device but the first ones hangs below an earlier one
         let tree: Vec<(u32, Vec<u32>)> = devices
             .iter()
             .zip(1_u32..)
-            .skip(1)
+            .skip(roots as usize)
             .map(|((_, _, at), no)| (no, vec![at.index(no as usize - 1) as u32 + 1]))
             .collect();
         let borrowed: Vec<_> = tree.iter().map(|(no, of)| (*no, of.as_slice())).collect();

@@ -1354,7 +1354,7 @@ export interface components {
              * @description Its number.
              */
             id: number;
-            /** @description `device_down`, `probe_silent`. */
+            /** @description `device_down`, `probe_silent`, `site_unreachable`. */
             kind: string;
             /** @description What people wrote (only of a single incident). */
             notes: components["schemas"]["IncidentNote"][];
@@ -1901,7 +1901,7 @@ export interface components {
                  * @description Its number.
                  */
                 id: number;
-                /** @description `device_down`, `probe_silent`. */
+                /** @description `device_down`, `probe_silent`, `site_unreachable`. */
                 kind: string;
                 /** @description What people wrote (only of a single incident). */
                 notes: components["schemas"]["IncidentNote"][];

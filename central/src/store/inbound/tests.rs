@@ -96,6 +96,18 @@ impl Bench {
         state: DeviceState,
         at: Timestamp,
     ) -> Effects {
+        self.event_with(live, kind, device, state, at, &[])
+    }
+
+    fn event_with(
+        &mut self,
+        live: bool,
+        kind: EventKind,
+        device: u32,
+        state: DeviceState,
+        at: Timestamp,
+        detail: &[(&str, &str)],
+    ) -> Effects {
         let event = EventRecord {
             at,
             kind: kind.code(),
@@ -104,7 +116,10 @@ impl Bench {
             instance: farwatch_shared::model::InstanceNo(0),
             state: state.code(),
             text: DeviceText::from("no answer to 4 pings"),
-            detail: Vec::new(),
+            detail: detail
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), DeviceText::from(*value)))
+                .collect(),
         };
         let batch = self.batch(
             batch::EVENTS,
@@ -362,6 +377,67 @@ fn devices_behind_a_device_that_is_down_are_held_back_under_its_incident() {
         "dev-1 is down, 4 unreachable behind it"
     );
     assert_eq!(bench.one::<i64>("SELECT count(*) FROM outbox"), 1);
+}
+
+#[test]
+fn a_live_event_says_behind_whom_a_device_stands() {
+    let mut bench = Bench::new();
+    bench.devices(vec![record(1, "10.0.0.1", "A"), record(2, "10.0.0.2", "B")]);
+    bench.event(true, EventKind::DeviceDown, 1, DeviceState::Down, T0);
+    bench.event_with(
+        true,
+        EventKind::DeviceUnreachable,
+        2,
+        DeviceState::Unreachable,
+        T0,
+        &[("behind", "1")],
+    );
+    assert_eq!(
+        bench.one::<String>("SELECT title FROM incidents"),
+        "dev-1 is down, 1 unreachable behind it"
+    );
+}
+
+#[test]
+fn a_site_that_nothing_answers_from_is_one_incident_until_its_last_device_is_judged() {
+    let mut bench = Bench::new();
+    bench.devices(
+        (1..=4)
+            .map(|no| record(no, &format!("10.0.0.{no}"), ""))
+            .collect(),
+    );
+    for no in 1..=4 {
+        let (kind, state) = (EventKind::DeviceUnreachable, DeviceState::Unreachable);
+        bench.event(true, kind, no, state, T0);
+    }
+    let open = "SELECT count(*) FROM incidents WHERE resolved_ms IS NULL";
+    assert_eq!(bench.one::<i64>(open), 1);
+    assert_eq!(
+        bench.one::<String>("SELECT kind || ': ' || consequence FROM incidents"),
+        "site_unreachable: 4 devices unreachable"
+    );
+    assert_eq!(bench.one::<i64>("SELECT count(*) FROM outbox"), 1);
+    // The same states again, as a reconnect tells them: no news.
+    bench.snapshot(
+        (1..=4)
+            .map(|no| device_now(no, DeviceState::Unreachable, T0, 0))
+            .collect(),
+    );
+    assert_eq!(bench.one::<i64>("SELECT count(*) FROM incidents"), 1);
+    // Late news open nothing and end nothing.
+    bench.event(false, EventKind::DeviceUp, 1, DeviceState::Up, T0);
+    assert_eq!(bench.one::<i64>(open), 1);
+    for no in 1..=3 {
+        bench.event(true, EventKind::DeviceUp, no, DeviceState::Up, bench.now);
+    }
+    assert_eq!(bench.one::<i64>(open), 1, "one is still out of reach");
+    bench.event(true, EventKind::DeviceDown, 4, DeviceState::Down, bench.now);
+    assert_eq!(
+        bench.one::<String>("SELECT kind FROM incidents WHERE resolved_ms IS NULL"),
+        "device_down",
+        "it is its own fault"
+    );
+    assert_eq!(bench.one::<i64>(open), 1);
 }
 
 #[test]
