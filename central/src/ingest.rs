@@ -24,9 +24,10 @@ mod pulls;
 mod samples;
 mod session;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use farwatch_shared::clock::Clock;
 use farwatch_shared::error::Chain;
@@ -41,6 +42,8 @@ use tokio::sync::Semaphore;
 pub use events::apply_undecoded;
 pub use pulls::PullSource;
 pub use samples::SampleStore;
+
+use clock::ProbeClock;
 
 use crate::control::Registry;
 use crate::enroll::{Enroll, Limiter};
@@ -99,6 +102,8 @@ struct Inner<S, P> {
     handshakes: Arc<Semaphore>,
     knocks: Limiter<IpAddr>,
     pull_limit: Limiter<ProbeId>,
+    /// As the sessions of each probe measured it; the next one begins there.
+    clocks: Mutex<HashMap<ProbeId, ProbeClock>>,
 }
 
 impl<S: SampleStore, P: PullSource> Ingest<S, P> {
@@ -120,6 +125,7 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
             handshakes: Arc::new(Semaphore::new(HANDSHAKES)),
             knocks: Limiter::per_minute(KNOCKS_PER_MINUTE),
             pull_limit: Limiter::per_minute(PULLS_PER_MINUTE),
+            clocks: Mutex::default(),
         })))
     }
 
@@ -152,6 +158,10 @@ impl<S, P> Inner<S, P> {
         Tick(self.clock.boot_ms())
     }
 
+    fn clocks(&self) -> MutexGuard<'_, HashMap<ProbeId, ProbeClock>> {
+        self.clocks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Tells people what a commit has changed.
     fn publish(&self, effects: &Effects) {
         self.live.publish(effects);
@@ -170,10 +180,7 @@ impl<S: SampleStore, P: PullSource> Inner<S, P> {
     {
         let this = self.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let connection = this
-                .reader
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let connection = this.reader.lock().unwrap_or_else(PoisonError::into_inner);
             query(&connection)
         })
         .await;

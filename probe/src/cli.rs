@@ -127,13 +127,10 @@ impl Cli {
     }
 }
 
-/// One line for the person at the terminal, or the program behind the pipe.
-#[expect(
-    clippy::print_stdout,
-    reason = "this is what the command was asked for"
-)]
+/// One line for the person at the terminal, or the program behind the pipe: which may have read enough (`| head`).
 pub(crate) fn say(line: &str) {
-    println!("{line}");
+    use std::io::Write as _;
+    drop(writeln!(std::io::stdout(), "{line}"));
 }
 
 /// Commands that speak in sentences log only what is wrong.

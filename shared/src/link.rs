@@ -5,11 +5,13 @@
 //! - [`accept`](mod@accept) the only place that makes identities
 //! - [`verify`] what TLS checks on both sides
 //! - [`endpoint`] listen and dial
+//! - `congestion` Cubic that a lossy way does not bring to a standstill
 //! - [`stream`] connections, and streams of frames with limits
 //!
 //! The transport is hidden behind "open / accept a stream", so that TLS over TCP can stand in for QUIC.
 
 pub mod accept;
+mod congestion;
 pub mod endpoint;
 pub mod name;
 pub mod stream;

@@ -11,4 +11,5 @@ mod outages;
 mod ranges;
 mod snmpd;
 mod trust;
+mod weather;
 mod wire;

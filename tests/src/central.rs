@@ -1,5 +1,6 @@
 //! Central as a process, and its API as a browser would use it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -41,8 +42,17 @@ impl Central {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start(dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(dir, "").await
+    }
+
+    /// The same with a configuration file of this text.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn start_with(dir: &Path, config: &str) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(dir)?;
+        std::fs::write(dir.join("central.toml"), config)?;
         let mut central = Self {
             dir: dir.to_owned(),
             http_port: free_udp_and_tcp_port()?,
@@ -104,8 +114,11 @@ impl Central {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
+        let config = self.dir.join("central.toml").display().to_string();
         let args = [
             "run",
+            "--config",
+            &config,
             "--data-dir",
             &dir,
             "--listen-http",
@@ -136,6 +149,12 @@ impl Central {
         self.process
             .as_mut()
             .is_none_or(|process| process.ended().is_some())
+    }
+
+    /// Where probes reach it.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.quic_port))
     }
 
     /// The process, for signals.

@@ -5,6 +5,7 @@
 //! - [`probe`] a probe as a process
 //! - [`eventually`] wait for a state with a limit, never for a time
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
+//! - [`proxy`] a bad network between probe and Central
 //! - [`world`] all of it together
 
 pub mod cable;
@@ -12,6 +13,7 @@ pub mod central;
 pub mod checker;
 pub mod probe;
 mod process;
+pub mod proxy;
 pub mod world;
 
 use std::fmt::Debug;

@@ -13,6 +13,7 @@ use crate::checker::{Found, RawSeries};
 use crate::eventually;
 use crate::probe::Probe;
 use crate::process::{Kill, free_udp_and_tcp_port};
+use crate::proxy::Proxy;
 
 /// How often the probes of the tests poll.
 pub const POLL: Duration = Duration::from_secs(2);
@@ -72,6 +73,38 @@ impl World {
     ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let central = Central::start(&dir.path().join("central")).await?;
+        Self::joined(site, customer, range, configure, dir, central).await
+    }
+
+    /// Devices from 127.31.`net`.1 on, and a probe that reaches Central only through `proxy`.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn behind(
+        proxy: &Proxy,
+        net: u8,
+        shape: impl FnOnce(Builder) -> Builder,
+    ) -> anyhow::Result<Self> {
+        let builder = Site::builder()
+            .first(Ipv4Addr::new(127, 31, net, 1))
+            .port(free_udp_and_tcp_port()?);
+        let site = shape(builder).start().await.context("the pretend site")?;
+        let dir = tempfile::tempdir()?;
+        let config = format!("public_addresses = [\"{}\"]\n", proxy.address());
+        let central = Central::start_with(&dir.path().join("central"), &config).await?;
+        proxy.forward_to(central.address());
+        let (customer, range) = (format!("Customer {net}"), format!("127.31.{net}.0/26"));
+        Self::joined(site, &customer, &range, &[], dir, central).await
+    }
+
+    async fn joined(
+        site: Site,
+        customer: &str,
+        range: &str,
+        configure: &[&str],
+        dir: tempfile::TempDir,
+        central: Central,
+    ) -> anyhow::Result<Self> {
         let mut more = vec![
             "--credential-v2c",
             "public=public",

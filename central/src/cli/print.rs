@@ -4,11 +4,18 @@ use std::io::Write as _;
 
 use serde_json::Value;
 
-/// Prints what came of a command.
+/// Prints what came of a command. Whoever has read enough (`| head`) may go.
 ///
 /// # Errors
-/// Nobody reads it.
+/// It cannot be written.
 pub fn answer(what: &str, value: &Value, as_json: bool) -> std::io::Result<()> {
+    match write(what, value, as_json) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        done => done,
+    }
+}
+
+fn write(what: &str, value: &Value, as_json: bool) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     if as_json {
         return writeln!(out, "{value}");

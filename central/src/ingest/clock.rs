@@ -1,7 +1,8 @@
 //! How far a probe's wall clock is from ours.
 //!
-//! Measured at each hello and status; used beyond 2 s, with hysteresis, so that shown times do not tremble. Batches of
-//! another boot, or made before the probe's clock was set, cannot be measured: they are marked approximate.
+//! Measured at each hello and status, by the fastest message of the last minutes (a lossy way holds some back for
+//! seconds); used beyond 2 s, with hysteresis, so that shown times do not tremble. Batches of another boot, or made
+//! before the probe's clock was set, cannot be measured: they are marked approximate.
 
 use farwatch_shared::clock::Timestamp;
 
@@ -16,35 +17,87 @@ const STEP_MS: i64 = 500;
 /// A batch is closed at most this long after the newest time in it.
 const CLOSING_MS: i64 = 15_000;
 
-/// The clock of one session's probe.
+/// A message that took longer than this did not come late: one of the clocks was set.
+const LONGEST_WAY_MS: i64 = 60_000;
+/// The fastest message of the last one or two of these counts: a clock that runs wrong by 100 ppm is 60 ms off by then.
+const WINDOW_MS: i64 = 300_000;
+
+/// The clock of one probe.
 #[derive(Clone, Debug)]
 pub(super) struct ProbeClock {
     boot_id: String,
     /// Ours minus the probe's wall clock, as last measured.
     measured_ms: i64,
     /// Ours minus the probe's boot-time clock.
-    base_ms: i64,
+    base_ms: Fastest,
     /// What is added to its times.
     used_ms: i64,
 }
 
+/// The least of what was measured lately: whatever a message waited on its way only adds to it.
+#[derive(Clone, Copy, Debug)]
+struct Fastest {
+    now_ms: i64,
+    before_ms: i64,
+    since: Timestamp,
+}
+
+impl Fastest {
+    const fn new(base_ms: i64, now: Timestamp) -> Self {
+        Self {
+            now_ms: base_ms,
+            before_ms: base_ms,
+            since: now,
+        }
+    }
+
+    fn get(self) -> i64 {
+        self.now_ms.min(self.before_ms)
+    }
+
+    fn take(&mut self, base_ms: i64, now: Timestamp) {
+        if base_ms.saturating_sub(self.get()) > LONGEST_WAY_MS {
+            *self = Self::new(base_ms, now);
+        } else if now.since(self.since).saturating_abs() > WINDOW_MS {
+            *self = Self {
+                now_ms: base_ms,
+                before_ms: self.now_ms,
+                since: now,
+            };
+        } else {
+            self.now_ms = self.now_ms.min(base_ms);
+        }
+    }
+}
+
 impl ProbeClock {
-    /// From a hello: the probe's clocks at sending, and ours when it had come, half a round trip later.
-    pub(super) fn new(boot_id: &str, wall: Timestamp, boot_ms: i64, now: Timestamp) -> Self {
-        let mut clock = Self {
-            boot_id: boot_id.to_owned(),
-            measured_ms: 0,
-            base_ms: 0,
-            used_ms: 0,
-        };
+    /// From a hello: the probe's clocks at sending, and ours when it had come, half a round trip later. What an earlier
+    /// session of the same boot has measured still counts.
+    pub(super) fn new(
+        earlier: Option<Self>,
+        boot_id: &str,
+        wall: Timestamp,
+        boot_ms: i64,
+        now: Timestamp,
+    ) -> Self {
+        let base_ms = now.ms().saturating_sub(boot_ms);
+        let mut clock = earlier
+            .filter(|earlier| earlier.boot_id == boot_id && !boot_id.is_empty())
+            .unwrap_or_else(|| Self {
+                boot_id: boot_id.to_owned(),
+                measured_ms: 0,
+                base_ms: Fastest::new(base_ms, now),
+                used_ms: 0,
+            });
         clock.measure(wall, boot_ms, now);
         clock
     }
 
-    /// Measures again; from a status.
+    /// Measures again; from a status. The two clocks of the probe were read at one moment, so that only their common
+    /// base depends on how long the message took.
     pub(super) fn measure(&mut self, wall: Timestamp, boot_ms: i64, now: Timestamp) {
-        self.measured_ms = now.since(wall);
-        self.base_ms = now.ms().saturating_sub(boot_ms);
+        self.base_ms.take(now.ms().saturating_sub(boot_ms), now);
+        self.measured_ms = Timestamp(self.base_ms.get().saturating_add(boot_ms)).since(wall);
         let off = self.measured_ms.saturating_abs();
         if self.used_ms == 0 {
             if off > ENTER_MS {
@@ -76,7 +129,7 @@ impl ProbeClock {
             };
         }
         // The same boot: the boot-time clock says when the batch was closed, whatever the wall clock was then.
-        let closed = Timestamp(self.base_ms.saturating_add(boot_ms));
+        let closed = Timestamp(self.base_ms.get().saturating_add(boot_ms));
         let late_by = closed.since(to.plus_ms(self.measured_ms));
         if (-LEAVE_MS..=CLOSING_MS).contains(&late_by) {
             ClockCorrection {
@@ -99,7 +152,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
     fn clock(behind_ms: i64) -> ProbeClock {
-        ProbeClock::new("boot", NOW.plus_ms(-behind_ms), 5_000, NOW)
+        ProbeClock::new(None, "boot", NOW.plus_ms(-behind_ms), 5_000, NOW)
     }
 
     #[test]
@@ -124,6 +177,35 @@ mod tests {
         assert_eq!(at(999), 0);
         assert_eq!(at(1_900), 0, "and begins again only beyond two seconds");
         assert_eq!(at(i64::MAX), i64::MAX, "absurd clocks do not overflow");
+    }
+
+    #[test]
+    fn what_a_message_waits_on_its_way_is_not_taken_for_a_wrong_clock() {
+        let mut probe = clock(0);
+        // A status every 5 s; most of them take up to 4 s.
+        for (nth, way_ms) in [(1, 4_000), (2, 10), (3, 2_500), (4, 3_900), (80, 2_600)] {
+            let sent = NOW.plus_ms(nth * 5_000);
+            probe.measure(sent, 5_000 + nth * 5_000, sent.plus_ms(way_ms));
+            assert_eq!(probe.offset_ms(), 0, "status {nth}");
+        }
+        // The hello of the next session takes its time, too.
+        let sent = NOW.plus_ms(500_000);
+        let mut probe = ProbeClock::new(Some(probe), "boot", sent, 505_000, sent.plus_ms(3_000));
+        assert_eq!(probe.offset_ms(), 0);
+        // A clock that was set is noticed by the very message that says so, however late.
+        let sent = NOW.plus_ms(505_000);
+        let hour = 3_600_000;
+        probe.measure(sent.plus_ms(-hour), 510_000, sent.plus_ms(4_000));
+        assert!(
+            (hour - 100..=hour + 3_000).contains(&probe.offset_ms()),
+            "{probe:?}"
+        );
+        // Ours was set by two hours.
+        probe.measure(sent.plus_ms(-hour), 510_000, sent.plus_ms(2 * hour));
+        assert_eq!(probe.offset_ms(), 3 * hour);
+        // Another boot begins anew.
+        let other = ProbeClock::new(Some(probe), "next", NOW, 1_000, NOW);
+        assert_eq!(other.offset_ms(), 0);
     }
 
     #[test]

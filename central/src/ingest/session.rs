@@ -155,7 +155,9 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
         }
         let mut receiver = Receiver::new(&welcome.accept, tick);
         send.queue(&receiver.answer(&welcome.accept, &hello, welcome.known));
+        let earlier = self.0.clocks().get(&scope.probe()).cloned();
         let probe_clock = ProbeClock::new(
+            earlier,
             &hello.boot_id,
             hello.now,
             hello.boot_ms,
@@ -556,7 +558,12 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
     fn status(&self, status: Status) {
         let now = self.inner.clock.now();
         let heard_at = now.plus_ms(-half_ms(self.connection.rtt()));
-        self.clock().measure(status.now, status.boot_ms, heard_at);
+        let clock = {
+            let mut clock = self.clock();
+            clock.measure(status.now, status.boot_ms, heard_at);
+            clock.clone()
+        };
+        self.inner.clocks().insert(self.scope.probe(), clock);
         self.show_clock();
         self.inner
             .live

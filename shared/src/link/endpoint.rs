@@ -11,7 +11,8 @@ use quinn::{ClientConfig, Endpoint, EndpointConfig, ServerConfig, TransportConfi
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Alpn;
-use super::stream::{Closed, Connection};
+use super::congestion::FlooredConfig;
+use super::stream::{Closed, Connection, plain};
 use super::verify::{ClientVerifier, ServerTrust, ServerVerifier, provider};
 
 /// A packet goes out at least this often, so that NAT keeps the way open.
@@ -73,6 +74,7 @@ fn transport() -> Arc<TransportConfig> {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW))
         .send_window(SEND_WINDOW)
+        .congestion_controller_factory(Arc::new(FlooredConfig::default()))
         .datagram_receive_buffer_size(None);
     Arc::new(transport)
 }
@@ -186,7 +188,7 @@ impl Incoming {
     /// Where from; forged unless [`Self::is_address_proved`].
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        self.0.remote_address()
+        plain(self.0.remote_address())
     }
 
     /// Whether the peer has shown that it receives what is sent there.

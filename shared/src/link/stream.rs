@@ -117,6 +117,11 @@ fn printable(bytes: &[u8]) -> String {
     crate::text::DeviceText::name(bytes).to_string()
 }
 
+/// An IPv4 peer of a socket that hears both families is written as IPv4.
+pub(super) fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
 /// One connection to a peer.
 #[derive(Clone, Debug)]
 pub struct Connection(quinn::Connection);
@@ -168,7 +173,7 @@ impl Connection {
     /// Where the peer is now; it may move.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        self.0.remote_address()
+        plain(self.0.remote_address())
     }
 
     /// Round-trip time as the transport sees it.

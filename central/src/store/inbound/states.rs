@@ -50,7 +50,9 @@ impl Inbound<'_> {
         };
         self.c
             .prepare_cached(
-                "UPDATE interfaces SET admin = ?2, oper = ?3, oper_since_ms = ?4 WHERE id = ?1",
+                // A probe that has just started knows a port's state only since then: what was so before is so for longer.
+                "UPDATE interfaces SET admin = ?2, oper = ?3, \
+                 oper_since_ms = CASE WHEN oper = ?3 THEN coalesce(min(oper_since_ms, ?4), oper_since_ms, ?4) ELSE ?4 END WHERE id = ?1",
             )?
             .execute(params![id, interface.admin, interface.oper, since])?;
         Ok(())

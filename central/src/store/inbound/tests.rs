@@ -653,3 +653,16 @@ fn garbage_and_later_versions_are_told_apart_and_change_nothing() {
     ));
     assert_eq!(bench.one::<i64>("SELECT count(*) FROM devices"), 0);
 }
+
+#[test]
+fn a_port_that_was_down_before_the_probe_started_is_down_since_then() {
+    let mut bench = Bench::new();
+    bench.devices(vec![record(1, "10.0.0.1", "A")]);
+    let since = "SELECT oper_since_ms FROM interfaces";
+    bench.snapshot(Vec::new());
+    let first = bench.one::<i64>(since);
+    assert_eq!(first, bench.now.ms());
+    bench.now = bench.now.plus_ms(600_000);
+    bench.snapshot(Vec::new());
+    assert_eq!(bench.one::<i64>(since), first);
+}

@@ -1,0 +1,213 @@
+//! A bad network between probe and Central: loss, duplicates, reordering, small packets, a NAT that forgets, one-way blocks.
+
+use std::time::{Duration, Instant};
+
+use farwatch_tests::eventually;
+use farwatch_tests::proxy::{Proxy, Weather};
+use farwatch_tests::world::World;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+const SOON: Duration = Duration::from_secs(60);
+/// Turns each of the rows' amounts up: the nightly and the release runs.
+const SCALE: &str = "FARWATCH_SCALE";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thirty_percent_loss_with_duplicates_and_reordering_loses_nothing() {
+    let proxy = proxy().await;
+    let mut world = World::behind(&proxy, 60, |site| site.devices(6))
+        .await
+        .unwrap();
+    world.devices_up(6, SOON).await;
+    proxy.set(Weather {
+        loss: 0.3,
+        duplicate: 0.2,
+        reorder: 0.5,
+        delay: Duration::from_millis(50),
+        jitter: Duration::from_millis(100),
+        ..Weather::default()
+    });
+    let before = samples(&world);
+    let wanted = 3_000 * scale();
+    eventually(
+        SOON * u32::try_from(scale()).unwrap(),
+        "samples arrive all the same",
+        || async {
+            let now = samples(&world);
+            if now >= before + wanted {
+                Ok(())
+            } else {
+                Err(now - before)
+            }
+        },
+    )
+    .await;
+    // The control stream lives in the same weather (promise: p95 of the way there and back at most 5 s).
+    let mut times = Vec::new();
+    for _ in 0..20 * scale() {
+        times.push(echo(&mut world).await);
+    }
+    times.sort();
+    let p95 = times[times.len() * 95 / 100];
+    println!("echo: median {:?}, p95 {p95:?}", times[times.len() / 2]);
+    assert!(p95 <= Duration::from_secs(5), "{times:?}");
+    all_is_there(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nat_that_forgets_costs_no_session_and_no_sample() {
+    let proxy = proxy().await;
+    let mut world = World::behind(&proxy, 61, |site| site.devices(6))
+        .await
+        .unwrap();
+    world.devices_up(6, SOON).await;
+    let since = probe(&world).await["connected_since"].clone();
+    for round in 0..15 * scale() {
+        let before = samples(&world);
+        proxy.rebind();
+        let began = Instant::now();
+        eventually(SOON, "samples go on", || async {
+            let now = samples(&world);
+            if now > before { Ok(()) } else { Err(now) }
+        })
+        .await;
+        // A poll every 2 s, a batch every 3 s at the latest, and 3 s for the path.
+        assert!(
+            began.elapsed() < Duration::from_secs(9),
+            "round {round}: {:?}",
+            began.elapsed()
+        );
+    }
+    assert_eq!(
+        probe(&world).await["connected_since"],
+        since,
+        "it is the same session"
+    );
+    all_is_there(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_above_1200_bytes_may_vanish_at_any_time() {
+    let proxy = proxy().await;
+    proxy.set(Weather {
+        largest: Some(1_200),
+        ..Weather::default()
+    });
+    let mut world = World::behind(&proxy, 62, |site| site.devices(6))
+        .await
+        .unwrap();
+    world.devices_up(6, SOON).await;
+    for largest in [None, Some(1_400), Some(1_280), Some(1_200)] {
+        // First long enough for the path's size to be found and used, then smaller in the middle of it.
+        proxy.set(Weather {
+            largest,
+            ..Weather::default()
+        });
+        let before = samples(&world);
+        let began = Instant::now();
+        eventually(SOON, "samples go on", || async {
+            let now = samples(&world);
+            if now > before + 500 {
+                Ok(())
+            } else {
+                Err(now - before)
+            }
+        })
+        .await;
+        println!("at most {largest:?} bytes: {:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(20),
+            "{largest:?}: {:?}",
+            began.elapsed()
+        );
+    }
+    all_is_there(&mut world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_way_that_is_blocked_in_one_direction_is_said_and_loses_nothing() {
+    let proxy = proxy().await;
+    let mut world = World::behind(&proxy, 63, |site| site.devices(6))
+        .await
+        .unwrap();
+    world.devices_up(6, SOON).await;
+    for (up, down) in [(true, false), (false, true), (true, true)] {
+        proxy.set(Weather {
+            blocked_up: up,
+            blocked_down: down,
+            ..Weather::default()
+        });
+        eventually(SOON, "the probe says that it is not connected", || async {
+            let status = world.probe.status().map_err(|error| error.to_string())?;
+            match status["connected"] == false && status["last_error"].is_string() {
+                true => Ok(()),
+                false => Err(status["link"].to_string()),
+            }
+        })
+        .await;
+        proxy.set(Weather::default());
+        eventually(SOON, "and is back by itself", || async {
+            let now = probe(&world).await;
+            if now["state"] == "connected" {
+                Ok(())
+            } else {
+                Err(now["state"].clone())
+            }
+        })
+        .await;
+    }
+    all_is_there(&mut world).await;
+}
+
+/// Every sample is there once or covered, in fair weather again.
+async fn all_is_there(world: &mut World) {
+    world.settle().await;
+    let found = world.check_counters(true).await.unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    assert!(found.samples > 100, "{found:?}");
+    assert!(
+        found
+            .gaps
+            .keys()
+            .all(|reason| reason == "no_response" || reason == "partial"),
+        "{:?}",
+        found.gaps
+    );
+    world.end();
+}
+
+async fn proxy() -> Proxy {
+    let seed = std::env::var("FARWATCH_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or_else(rand::random);
+    println!("seed {seed}: repeat with FARWATCH_SEED={seed}");
+    Proxy::open(seed).await.unwrap()
+}
+
+fn scale() -> u64 {
+    let scale = std::env::var(SCALE).ok();
+    scale.and_then(|scale| scale.parse().ok()).unwrap_or(1)
+}
+
+fn samples(world: &World) -> u64 {
+    world.central.cli(&["summary"]).unwrap()["samples"]
+        .as_u64()
+        .unwrap()
+}
+
+async fn probe(world: &World) -> Value {
+    world.central.list("/probes").await.unwrap()[0].clone()
+}
+
+async fn echo(world: &mut World) -> Duration {
+    let id = world.probe_id().await.unwrap();
+    let began = Instant::now();
+    let path = format!("/probes/{id}/echo");
+    world
+        .central
+        .send(Method::POST, &path, json!({}))
+        .await
+        .unwrap();
+    began.elapsed()
+}
