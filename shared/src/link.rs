@@ -68,5 +68,5 @@ impl fmt::Display for Alpn {
     }
 }
 
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod testing;
