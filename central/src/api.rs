@@ -17,6 +17,8 @@ mod discovery;
 pub mod error;
 mod events;
 mod extract;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod guard;
 pub mod headers;
 mod health;

@@ -198,7 +198,15 @@ impl Config {
                 });
             }
         };
-        let mut raw: Raw = toml::from_str(&text).map_err(|source| ConfigError::Toml {
+        Self::parse(path, &text, overrides)
+    }
+
+    pub(crate) fn parse(
+        path: &Path,
+        text: &str,
+        overrides: &Overrides,
+    ) -> Result<Self, ConfigError> {
+        let mut raw: Raw = toml::from_str(text).map_err(|source| ConfigError::Toml {
             path: path.to_owned(),
             source,
         })?;

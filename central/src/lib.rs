@@ -27,6 +27,8 @@ pub mod config;
 pub mod control;
 pub mod dashboard;
 pub mod enroll;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod incident;
 pub mod ingest;
 pub mod ledger;

@@ -24,6 +24,8 @@ mod commit;
 mod days;
 #[cfg(test)]
 mod figures;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod gaps;
 mod live;
 mod load;
@@ -38,7 +40,7 @@ mod seal;
 mod shape;
 mod state;
 mod store;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 mod testing;
 #[cfg(test)]
 mod tests;

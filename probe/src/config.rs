@@ -157,7 +157,11 @@ impl Config {
         Self::parse(&path, &text, data_dir)
     }
 
-    fn parse(path: &Path, text: &str, data_dir: Option<&Path>) -> Result<Self, ConfigError> {
+    pub(crate) fn parse(
+        path: &Path,
+        text: &str,
+        data_dir: Option<&Path>,
+    ) -> Result<Self, ConfigError> {
         let raw: Raw = toml::from_str(text).map_err(|error| ConfigError::Parse {
             path: path.to_owned(),
             message: error.to_string(),

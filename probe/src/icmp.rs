@@ -4,6 +4,8 @@
 //! `surge-ping` starts its clock after the send, cannot compare what comes back with what was sent, and takes an ICMP
 //! error for an answer. Single pings over IPv6 are its.
 
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod packet;
 mod socket;
 mod sweep;

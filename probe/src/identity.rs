@@ -172,6 +172,20 @@ impl Identity {
         ca_key_hash: &[u8; 32],
         now: Timestamp,
     ) -> Result<Self, IdentityError> {
+        let this = Self::joined(dir, key, answer, ca_key_hash, now)?;
+        this.write_certificates()?;
+        this.write_place()?;
+        Ok(this)
+    }
+
+    /// What an answer to joining makes this probe, before anything is written.
+    pub(crate) fn joined(
+        dir: &Path,
+        key: KeyPair,
+        answer: &CertificateAnswer,
+        ca_key_hash: &[u8; 32],
+        now: Timestamp,
+    ) -> Result<Self, IdentityError> {
         let ca: Vec<_> = answer
             .ca
             .iter()
@@ -211,8 +225,6 @@ impl Identity {
                 "its name is not the one that was told",
             ));
         }
-        this.write_certificates()?;
-        this.write_place()?;
         Ok(this)
     }
 

@@ -6,6 +6,8 @@ pub mod cli;
 pub mod config;
 pub mod detect;
 pub mod discovery;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod icmp;
 pub mod identity;
 pub mod increase;

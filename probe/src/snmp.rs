@@ -8,8 +8,8 @@ mod auth;
 mod ber;
 mod engine;
 mod error;
-#[cfg(test)]
-mod fuzz;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod message;
 mod pdu;
 mod plan;

@@ -11,11 +11,14 @@
 //! - [`lifecycle`] long-lived tasks, signals, two-step shutdown
 //! - [`telemetry`] the lights
 //! - [`failpoint`] where a test may kill the process
+//! - `fuzz` every decoder with examples, for mutation loops (only with the feature of that name)
 //! - [`error`] errors as logs print them
 
 pub mod clock;
 pub mod error;
 pub mod failpoint;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod id;
 pub mod lifecycle;
 pub mod link;

@@ -70,5 +70,5 @@ impl fmt::Display for Alpn {
     }
 }
 
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod testing;

@@ -108,6 +108,8 @@ fn visible(text: &str, limit: usize) -> String {
         }
         out.push_str(&shown);
     }
+    // What is cut may end in a blank, which would be gone the next time.
+    out.truncate(out.trim_end().len());
     out
 }
 
@@ -149,6 +151,14 @@ mod tests {
         let text = DeviceText::name("é".repeat(500).as_bytes());
         assert_eq!(text.as_str().len(), NAME_LIMIT);
         assert!(DeviceText::description(&[b'x'; 70_000]).as_str().len() <= DESCRIPTION_LIMIT);
+    }
+
+    #[test]
+    fn what_is_cut_at_a_blank_is_the_same_when_it_passes_again() {
+        let once =
+            DeviceText::description(format!("{} x", "y".repeat(DESCRIPTION_LIMIT - 1)).as_bytes());
+        assert_eq!(once.as_str().len(), DESCRIPTION_LIMIT - 1);
+        assert_eq!(DeviceText::from(once.as_str()), once);
     }
 
     #[test]

@@ -132,6 +132,53 @@ fn time(field: &'static str, text: Option<&str>) -> Result<Option<Timestamp>, Ap
     }
 }
 
+/// What a [`RangeQuery`] asks for, checked.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) step_s: Option<u32>,
+    pub(super) metrics: Vec<String>,
+}
+
+impl RangeQuery {
+    /// # Errors
+    /// Which field is wrong, and how to write it.
+    pub(super) fn check(&self, now: Timestamp) -> Result<Wanted, ApiError> {
+        let to = time("to", self.to.as_deref())?.unwrap_or(now);
+        let from = time("from", self.from.as_deref())?.unwrap_or_else(|| to.plus_ms(-DAY_MS));
+        if from >= to {
+            return Err(ApiError::field("from", "must be before `to`"));
+        }
+        let step_s = self.step.filter(|step| *step > 0);
+        if step_s.is_some_and(|step| to.since(from) / (i64::from(step) * 1_000) > MOST_POINTS) {
+            return Err(ApiError::field(
+                "step",
+                "more than 100,000 points: take a longer step",
+            ));
+        }
+        let metrics: Vec<String> = self
+            .metric
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect();
+        if metrics.is_empty() || metrics.len() > 32 || self.metric.len() > 2_048 {
+            return Err(ApiError::field(
+                "metric",
+                "one to 32 names, separated by commas",
+            ));
+        }
+        Ok(Wanted {
+            from,
+            to,
+            step_s,
+            metrics,
+        })
+    }
+}
+
 /// A stretch of time of some series of one device.
 #[utoipa::path(get, path = "/api/v1/metrics/range", tag = "metrics", operation_id = "get_range", params(RangeQuery), responses((status = 200, body = Range), (status = 404), (status = 422)))]
 async fn get_range(
@@ -139,32 +186,12 @@ async fn get_range(
     scope: Scope,
     Params(query): Params<RangeQuery>,
 ) -> Result<Json<Range>, ApiError> {
-    let now = central.now();
-    let to = time("to", query.to.as_deref())?.unwrap_or(now);
-    let from = time("from", query.from.as_deref())?.unwrap_or_else(|| to.plus_ms(-DAY_MS));
-    if from >= to {
-        return Err(ApiError::field("from", "must be before `to`"));
-    }
-    let step_s = query.step.filter(|step| *step > 0);
-    if step_s.is_some_and(|step| to.since(from) / (i64::from(step) * 1_000) > MOST_POINTS) {
-        return Err(ApiError::field(
-            "step",
-            "more than 100,000 points: take a longer step",
-        ));
-    }
-    let metrics: Vec<String> = query
-        .metric
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if metrics.is_empty() || metrics.len() > 32 || query.metric.len() > 2_048 {
-        return Err(ApiError::field(
-            "metric",
-            "one to 32 names, separated by commas",
-        ));
-    }
+    let Wanted {
+        from,
+        to,
+        step_s,
+        metrics,
+    } = query.check(central.now())?;
     let device = DeviceId::from(query.device);
     let only = query.instance.map(InterfaceId::from);
     let (sources, instances, names) = central

@@ -224,7 +224,10 @@ impl Steps {
             return;
         }
         let rate = per_s(sample);
-        let begin = (sample.at_ms - i64::from(sample.span_ms)).max(self.from);
+        let begin = sample
+            .at_ms
+            .saturating_sub(i64::from(sample.span_ms))
+            .max(self.from);
         let end = sample.at_ms.min(self.to);
         let mut at = begin;
         while at < end {

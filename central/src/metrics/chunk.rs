@@ -22,6 +22,8 @@ const STORED: u8 = 0;
 const ZSTD: u8 = 1;
 /// Rows of one block at the most: a day of polls a second apart, so that damage cannot ask for more.
 const ROWS_LIMIT: usize = 100_000;
+/// Values of one block at the most, present or not: 1 GiB in memory.
+const VALUES_LIMIT: usize = 64 << 20;
 
 /// Rows of one shape.
 #[derive(Clone, Debug)]
@@ -31,20 +33,28 @@ pub(super) struct Block {
     pub(super) rows: Vec<Row>,
 }
 
-/// A chunk of blocks.
+/// A chunk of blocks; one that a reader would find too long is written as several, one after the other, and one without
+/// rows not at all.
 pub(super) fn encode(blocks: &[Block]) -> Vec<u8> {
     let mut out = vec![0, 0, 0, 0, VERSION];
-    put(blocks.len() as u64, &mut out);
-    for block in blocks {
-        out.extend_from_slice(&block.shape.hash.to_le_bytes());
-        put(block.rows.len() as u64, &mut out);
-        put_section(heads(&block.rows), &mut out);
+    let parts: Vec<(&Shape, &[Row])> = blocks
+        .iter()
+        .flat_map(|block| {
+            let parts = block.rows.chunks(rows_in_a_block(&block.shape));
+            parts.map(|rows| (&*block.shape, rows))
+        })
+        .collect();
+    put(parts.len() as u64, &mut out);
+    for (shape, rows) in parts {
+        out.extend_from_slice(&shape.hash.to_le_bytes());
+        put(rows.len() as u64, &mut out);
+        put_section(heads(rows), &mut out);
         let mut values = Vec::new();
-        for metric in 0..block.shape.form.metrics.len() {
+        for metric in 0..shape.form.metrics.len() {
             values.clear();
-            for (column, what) in block.shape.form.columns.iter().enumerate() {
+            for (column, what) in shape.form.columns.iter().enumerate() {
                 if usize::from(what.metric) == metric {
-                    values.extend(block.rows.iter().filter_map(|row| row.values[column]));
+                    values.extend(rows.iter().filter_map(|row| row.values[column]));
                 }
             }
             let mut section = Buffers::default();
@@ -55,6 +65,20 @@ pub(super) fn encode(blocks: &[Block]) -> Vec<u8> {
     let crc = crc32fast::hash(&out[4..]);
     out[..4].copy_from_slice(&crc.to_le_bytes());
     out
+}
+
+/// How many rows of a shape a reader takes in one block: each metric's values are one pool.
+fn rows_in_a_block(shape: &Shape) -> usize {
+    let mut columns = vec![0_usize; shape.form.metrics.len()];
+    for column in &shape.form.columns {
+        columns[usize::from(column.metric)] += 1;
+    }
+    let widest = columns.into_iter().max().unwrap_or(0).max(1);
+    let all = shape.columns().max(1);
+    ROWS_LIMIT
+        .min(pool::POOL_LIMIT / widest)
+        .min(VALUES_LIMIT / all)
+        .max(1)
 }
 
 /// Reads a chunk; of the values only those of metrics that `wanted` names (all others are `None`).
@@ -82,7 +106,7 @@ pub(super) fn decode(
         );
         let shape = shape_of(hash).ok_or(DecodeError::Inconsistent("a shape is missing"))?;
         let count: usize = from.narrow()?;
-        if count > ROWS_LIMIT || count.saturating_mul(shape.columns()) > 64 << 20 {
+        if count > ROWS_LIMIT || count.saturating_mul(shape.columns()) > VALUES_LIMIT {
             return Err(DecodeError::Inconsistent("too many rows"));
         }
         let needed = shape.form.metrics.iter().any(|metric| wanted(&metric.name));
@@ -351,6 +375,36 @@ mod tests {
         assert!(decode(&bytes, |_| None, |_| true).is_err());
         for cut in 0..bytes.len() {
             assert!(decode(&bytes[..cut], |_| Some(shape.clone()), |_| true).is_err());
+        }
+    }
+
+    /// A chunk that is written and cannot be read counts as damage, and takes the whole day with it: 600 interfaces polled
+    /// every three seconds were enough, and so was a probe that says one moment a hundred thousand times.
+    #[test]
+    fn whatever_is_written_can_be_read_however_many_rows_an_hour_has() {
+        let of = |columns: u16| {
+            let mut form = testing::shape(columns).form.clone();
+            for column in &mut form.columns {
+                column.metric = 0;
+            }
+            Arc::new(Shape::of(form))
+        };
+        for (columns, count) in [(600_u16, 1_200), (1, ROWS_LIMIT + 1)] {
+            let shape = of(columns);
+            let rows: Vec<Row> = (0..count)
+                .map(|at| Row {
+                    slot_s: 1_700_000_000 + i64::try_from(at % 3_600).unwrap(),
+                    values: vec![Some(i64::try_from(at % 7).unwrap()); columns.into()],
+                    ..Row::default()
+                })
+                .collect();
+            let bytes = encode(&[Block {
+                shape: shape.clone(),
+                rows: rows.clone(),
+            }]);
+            let back = decode(&bytes, |_| Some(shape.clone()), |_| true).unwrap();
+            assert!(back.len() > 1, "more than one block can hold");
+            assert!(back.into_iter().flat_map(|block| block.rows).eq(rows));
         }
     }
 }

@@ -244,6 +244,12 @@ impl Days {
         Ok(found.flatten().unwrap_or_default())
     }
 
+    /// Whether no file was found damaged since the last pass.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn are_sound(&self) -> bool {
+        lock(&self.damaged).is_empty()
+    }
+
     /// A day's file turned out to be damaged.
     pub(super) fn report_damaged(&self, day: i64) {
         lock(&self.damaged).insert(day);

@@ -1,5 +1,11 @@
 //! Shapes, rows, layouts and batches for the tests of the parts.
 
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "tests use all of it, fuzzing a part"
+)]
+
 use std::sync::Arc;
 
 use farwatch_shared::model::{Column, InstanceNo, Metric};

@@ -233,7 +233,7 @@ pub fn put(
     Ok(Ok(revision + 1))
 }
 
-fn check(settings: &SiteSettings) -> Outcome<()> {
+pub(crate) fn check(settings: &SiteSettings) -> Outcome<()> {
     let invalid = |field, detail: String| Refused::Invalid { field, detail };
     for range in &settings.ranges {
         let net = parse_net(range).ok_or_else(|| {

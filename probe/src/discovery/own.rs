@@ -45,7 +45,7 @@ pub fn gateway() -> Option<IpAddr> {
     parse_gateway(&std::fs::read_to_string("/proc/net/route").ok()?)
 }
 
-fn parse_gateway(table: &str) -> Option<IpAddr> {
+pub(crate) fn parse_gateway(table: &str) -> Option<IpAddr> {
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (destination, gateway) = (fields.get(1)?, fields.get(2)?);

@@ -314,7 +314,7 @@ impl Writer {
 }
 
 /// As an agent writes: for the pretend agents of the tests.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 impl Writer {
     pub(crate) fn value(&mut self, value: &Value) {
         match value {

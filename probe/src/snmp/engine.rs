@@ -2,6 +2,8 @@
 
 mod columns;
 mod exchange;
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) mod fuzz;
 mod link;
 mod peer;
 mod read;

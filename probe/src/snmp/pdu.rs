@@ -176,7 +176,8 @@ impl Answer {
     }
 
     /// As an agent would write it: for tests, and for the pretend agents in them.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
+    #[allow(clippy::unwrap_used, reason = "the other side, for tests and fuzzing")]
     pub(crate) fn write(&self, writer: &mut Writer) {
         let pdu = writer.len();
         for VarBind { oid, value } in self.varbinds.iter().rev() {

@@ -1,5 +1,11 @@
 //! A CA that signs whatever a test wants.
 
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "tests of the link use all of it, fuzzing a part"
+)]
+
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, SanType, SerialNumber,
@@ -14,30 +20,30 @@ use super::verify::{key_hash_of, sha256};
 use crate::clock::Timestamp;
 use crate::id::{CustomerId, DeploymentId, ProbeId, SiteId};
 
-pub(super) const FROM: Timestamp = Timestamp::from_secs(1_800_000_000);
-pub(super) const UNTIL: Timestamp = Timestamp::from_secs(1_800_000_000 + 72 * 3_600);
+pub(crate) const FROM: Timestamp = Timestamp::from_secs(1_800_000_000);
+pub(crate) const UNTIL: Timestamp = Timestamp::from_secs(1_800_000_000 + 72 * 3_600);
 
-pub(super) struct Forge {
-    pub(super) deployment: DeploymentId,
-    pub(super) certificate: CertificateDer<'static>,
+pub(crate) struct Forge {
+    pub(crate) deployment: DeploymentId,
+    pub(crate) certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
 }
 
 /// What a forged leaf says.
-pub(super) struct Leaf {
-    pub(super) names: Vec<SanType>,
-    pub(super) usage: Vec<ExtendedKeyUsagePurpose>,
-    pub(super) is_ca: bool,
-    pub(super) from: Timestamp,
-    pub(super) until: Timestamp,
+pub(crate) struct Leaf {
+    pub(crate) names: Vec<SanType>,
+    pub(crate) usage: Vec<ExtendedKeyUsagePurpose>,
+    pub(crate) is_ca: bool,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
 }
 
 impl Leaf {
-    pub(super) fn of(name: &ProbeName) -> Self {
+    pub(crate) fn of(name: &ProbeName) -> Self {
         Self::named(&name.to_string())
     }
 
-    pub(super) fn named(uri: &str) -> Self {
+    pub(crate) fn named(uri: &str) -> Self {
         Self {
             names: vec![SanType::URI(uri.try_into().unwrap())],
             usage: vec![ExtendedKeyUsagePurpose::ClientAuth],
@@ -65,7 +71,7 @@ impl Leaf {
 }
 
 impl Forge {
-    pub(super) fn new(deployment: DeploymentId) -> Self {
+    pub(crate) fn new(deployment: DeploymentId) -> Self {
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -81,14 +87,14 @@ impl Forge {
         }
     }
 
-    pub(super) fn authority(&self) -> Authority {
+    pub(crate) fn authority(&self) -> Authority {
         Authority {
             deployment: self.deployment,
             anchors: vec![self.certificate.clone()],
         }
     }
 
-    pub(super) fn name(&self) -> ProbeName {
+    pub(crate) fn name(&self) -> ProbeName {
         ProbeName {
             deployment: self.deployment,
             customer: CustomerId::generate(),
@@ -97,14 +103,14 @@ impl Forge {
         }
     }
 
-    pub(super) fn sign(&self, leaf: Leaf) -> Credentials {
+    pub(crate) fn sign(&self, leaf: Leaf) -> Credentials {
         let key = KeyPair::generate().unwrap();
         let certificate = leaf.params().signed_by(&key, &self.issuer).unwrap();
         credentials(certificate.der().clone(), &key)
     }
 
     /// A leaf that another leaf signed.
-    pub(super) fn sign_by_leaf(&self, middle: Leaf, leaf: Leaf) -> Credentials {
+    pub(crate) fn sign_by_leaf(&self, middle: Leaf, leaf: Leaf) -> Credentials {
         let middle_key = KeyPair::generate().unwrap();
         let params = middle.params();
         let middle = params.signed_by(&middle_key, &self.issuer).unwrap();
@@ -116,7 +122,7 @@ impl Forge {
         own
     }
 
-    pub(super) fn central(&self) -> Credentials {
+    pub(crate) fn central(&self) -> Credentials {
         let mut leaf = Leaf::named(&central_uri(self.deployment));
         leaf.usage = vec![ExtendedKeyUsagePurpose::ServerAuth];
         let mut own = self.sign(leaf);
@@ -124,12 +130,12 @@ impl Forge {
         own
     }
 
-    pub(super) fn ca_key_hash(&self) -> [u8; 32] {
+    pub(crate) fn ca_key_hash(&self) -> [u8; 32] {
         key_hash_of(&self.certificate).unwrap()
     }
 }
 
-pub(super) fn self_signed(leaf: Leaf) -> Credentials {
+pub(crate) fn self_signed(leaf: Leaf) -> Credentials {
     let key = KeyPair::generate().unwrap();
     let certificate = leaf.params().self_signed(&key).unwrap();
     credentials(certificate.der().clone(), &key)
@@ -143,7 +149,7 @@ fn credentials(certificate: CertificateDer<'static>, key: &KeyPair) -> Credentia
 }
 
 /// The row of a probe that enrolled with the key of `own`.
-pub(super) fn row(name: &ProbeName, own: &Credentials) -> Enrolled {
+pub(crate) fn row(name: &ProbeName, own: &Credentials) -> Enrolled {
     Enrolled {
         customer: name.customer,
         site: name.site,

@@ -177,13 +177,13 @@ pub enum TrustedCa {
 
 /// The probe's side.
 #[derive(Debug)]
-pub(super) struct ServerVerifier {
+pub(crate) struct ServerVerifier {
     trust: ServerTrust,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
 impl ServerVerifier {
-    pub(super) fn new(trust: ServerTrust) -> Self {
+    pub(crate) fn new(trust: ServerTrust) -> Self {
         Self {
             trust,
             algorithms: provider().signature_verification_algorithms,

@@ -33,10 +33,12 @@ impl SeqSet {
         self.ranges.is_empty()
     }
 
-    /// How many seqs.
+    /// How many seqs; as many as a `u64` can say where it is all of them.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.ranges.iter().map(|(from, to)| to - from + 1).sum()
+        self.ranges.iter().fold(0, |count: u64, (from, to)| {
+            count.saturating_add((to - from).saturating_add(1))
+        })
     }
 
     /// The lowest.
@@ -240,5 +242,11 @@ mod tests {
             }
             prop_assert_eq!(set.count(), model.len() as u64);
         }
+    }
+
+    #[test]
+    fn all_there_are_can_be_counted() {
+        assert_eq!(SeqSet::of(0, u64::MAX).count(), u64::MAX);
+        assert_eq!(SeqSet::of(1, 3).count(), 3);
     }
 }

@@ -14,6 +14,9 @@ pub const PULL_LIMIT: usize = 1024 * 1024;
 pub const BATCH_BYTES: usize = 64 * 1024;
 /// The most that one payload may take after decompression, in bytes.
 pub const INFLATED_LIMIT: usize = 8 * 1024 * 1024;
+/// Payloads up to here, and up to [`CLAIM_2`], may claim eight times as much; so may those of a frame, and of a pull.
+const CLAIM_1: usize = 1024;
+const CLAIM_2: usize = 8 * 1024;
 /// The most that a payload may grow when decompressed.
 pub const INFLATE_RATIO: usize = 50;
 
@@ -148,9 +151,19 @@ pub fn decode<M: DeserializeOwned>(payload: &[u8]) -> Result<M, DecodeError> {
             limit: PULL_LIMIT,
         });
     }
-    // The limit counts claimed bytes of the decoded form, so a lying length fails before it allocates.
-    let (message, used) = bincode::serde::decode_from_slice(payload, config::<INFLATED_LIMIT>())
-        .map_err(DecodeError::Malformed)?;
+    // The limit counts claimed bytes of the decoded form, at most eight for one here, and bincode reserves a string or
+    // bytes when they are claimed: so a lying length fails before it reserves much more than what came.
+    let len = payload.len();
+    let read = if len <= CLAIM_1 {
+        bincode::serde::decode_from_slice(payload, config::<{ 8 * CLAIM_1 }>())
+    } else if len <= CLAIM_2 {
+        bincode::serde::decode_from_slice(payload, config::<{ 8 * CLAIM_2 }>())
+    } else if len <= FRAME_LIMIT {
+        bincode::serde::decode_from_slice(payload, config::<{ 8 * FRAME_LIMIT }>())
+    } else {
+        bincode::serde::decode_from_slice(payload, config::<INFLATED_LIMIT>())
+    };
+    let (message, used) = read.map_err(DecodeError::Malformed)?;
     if used == payload.len() {
         Ok(message)
     } else {

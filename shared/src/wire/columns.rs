@@ -204,14 +204,15 @@ pub fn decode(body: &[u8], layouts: &impl LayoutLookup) -> Result<SampleBatch, D
         packed: opened.packed,
     };
     let outline = Outline::read(&mut from, body.len())?;
-    for (no, columns) in outline.layouts.iter().zip(&outline.columns) {
-        match layouts.layout(*no) {
-            _ if *columns == 0 => {}
-            None => return Err(MISSING),
-            Some(layout) if layout.columns.len() != usize::from(*columns) => {
-                return Err(DecodeError::Inconsistent("another count of columns"));
-            }
-            Some(_) => {}
+    let mut has_scrapes = vec![false; outline.layouts.len()];
+    for scrape in &outline.scrapes {
+        has_scrapes[scrape.layout] = true;
+    }
+    let counted = outline.layouts.iter().zip(&outline.columns);
+    for ((no, columns), _) in counted.zip(has_scrapes).filter(|(_, has)| *has) {
+        let layout = layouts.layout(*no).ok_or(MISSING)?;
+        if layout.columns.len() != usize::from(*columns) {
+            return Err(DecodeError::Inconsistent("another count of columns"));
         }
     }
     let order = Order::of(&outline, |no| layouts.layout(no))

@@ -160,6 +160,23 @@ impl Link {
         }
     }
 
+    /// A request with an id of the caller's choosing.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn enter_as(self: &Arc<Self>, id: i32, to: SocketAddr, expects: Expects) -> Ticket {
+        let (sender, answer) = oneshot::channel();
+        let under_way = UnderWay {
+            to,
+            expects,
+            answer: sender,
+        };
+        self.table().insert(id, under_way);
+        Ticket {
+            id,
+            answer,
+            link: Arc::clone(self),
+        }
+    }
+
     /// Hands a datagram to the sending task.
     pub(crate) fn send(&self, to: SocketAddr, id: i32, octets: Arc<[u8]>) {
         self.queue
@@ -236,7 +253,12 @@ impl Link {
         }
     }
 
-    fn receive(&self, from: SocketAddr, octets: &[u8], now: Instant) -> Result<(), Dropped> {
+    pub(super) fn receive(
+        &self,
+        from: SocketAddr,
+        octets: &[u8],
+        now: Instant,
+    ) -> Result<(), Dropped> {
         let datagram = Datagram::read(octets).map_err(|_| Dropped::Malformed)?;
         let id = datagram.id();
         let expects = {

@@ -190,7 +190,8 @@ impl Session {
 }
 
 /// The other side, for tests.
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
+#[allow(clippy::unwrap_used, reason = "the other side, for tests and fuzzing")]
 impl Session {
     /// `scoped` in the clear, signed when `flags` say so.
     pub(crate) fn seal_as(&self, msg_id: i32, flags: u8, stamp: Stamp, scoped: &[u8]) -> Vec<u8> {

@@ -10,12 +10,20 @@ use crate::model::{Anchor, GapRun, LayoutNo, ProbeGap, SampleBatch, Scrape};
 use crate::wire::DecodeError;
 use crate::wire::codec::INFLATE_RATIO;
 
-/// The most values (present or not) that one body may hold: 8 MiB in memory.
+/// The most that one body may hold, in cells of 16 bytes: 8 MiB in memory. A value (present or not) is one; what else a
+/// body holds weighs as much as it takes while it is read.
 pub(super) const CELL_LIMIT: usize = pool::POOL_LIMIT;
-/// Values that a body of any length may hold; beyond them 50 for each byte.
+/// Cells that a body of any length may hold; beyond them 50 for each byte.
 const CELLS_FREE: usize = 64 * 1024;
 
-/// How many values a body of that many bytes may hold.
+const LAYOUT_CELLS: usize = 4;
+const SCRAPE_CELLS: usize = 12;
+const SPAN_CELLS: usize = 1;
+const ANCHOR_CELLS: usize = 4;
+const GAP_CELLS: usize = 4;
+const PROBE_GAP_CELLS: usize = 2;
+
+/// How many cells a body of that many bytes may hold.
 pub(super) fn cells_in(body_len: usize) -> usize {
     body_len
         .saturating_mul(INFLATE_RATIO)
@@ -120,12 +128,18 @@ impl Outline {
         Ok(outline)
     }
 
-    /// Values and places of missing ones.
+    /// All that it holds and stands for, in cells; a reader counts the same.
     pub(super) fn cells(&self) -> usize {
-        self.scrapes
-            .iter()
-            .map(|scrape| usize::from(self.columns[scrape.layout]).max(1))
-            .sum()
+        let scrapes = self.scrapes.iter().map(|scrape| {
+            let wide = usize::from(self.columns[scrape.layout]);
+            SCRAPE_CELLS + wide + SPAN_CELLS * scrape.spans.len()
+        });
+        let gaps = self.gaps.iter().map(|gap| gap_cells(gap.columns.len()));
+        scrapes.sum::<usize>()
+            + gaps.sum::<usize>()
+            + LAYOUT_CELLS * self.layouts.len()
+            + ANCHOR_CELLS * self.anchors.len()
+            + PROBE_GAP_CELLS * self.probe_gaps.len()
     }
 
     pub(super) fn write(&self, effort: Effort, out: &mut Buffers) {
@@ -227,8 +241,9 @@ impl Outline {
     }
 
     pub(super) fn read(from: &mut Sources<'_>, body_len: usize) -> Result<Self, DecodeError> {
+        let mut room = Room(cells_in(body_len));
         let mut text = Reader(from.text);
-        let named = text.count(2)?;
+        let named = room.of(text.count(2)?, LAYOUT_CELLS)?;
         let mut outline = Self::default();
         let mut no = 0_u32;
         for at in 0..named {
@@ -243,8 +258,8 @@ impl Outline {
             outline.columns.push(text.narrow()?);
         }
         from.text = text.0;
-        outline.read_scrapes(from, body_len)?;
-        outline.read_anchors(from)?;
+        outline.read_scrapes(from, &mut room)?;
+        outline.read_anchors(from, &mut room)?;
         let mut text = Reader(from.text);
         for _ in 0..text.count(5)? {
             let layout = outline.named(text.narrow()?)?;
@@ -252,6 +267,7 @@ impl Outline {
             let slots = text.narrow()?;
             let reason = text.byte()?;
             let wide = text.count(1)?;
+            room.of(1, gap_cells(wide))?;
             outline.gaps.push(GapRun {
                 layout,
                 first_slot_s,
@@ -260,7 +276,7 @@ impl Outline {
                 columns: text.take(wide)?.to_vec(),
             });
         }
-        for _ in 0..text.count(3)? {
+        for _ in 0..room.of(text.count(3)?, PROBE_GAP_CELLS)? {
             let start = text.int()?;
             outline.probe_gaps.push(ProbeGap {
                 from: Timestamp(start),
@@ -272,14 +288,10 @@ impl Outline {
         Ok(outline)
     }
 
-    fn read_scrapes(&mut self, from: &mut Sources<'_>, body_len: usize) -> Result<(), DecodeError> {
-        let most = cells_in(body_len);
+    fn read_scrapes(&mut self, from: &mut Sources<'_>, room: &mut Room) -> Result<(), DecodeError> {
         let mut text = Reader(from.text);
-        let count: usize = text.narrow()?;
+        let count = room.of(text.narrow()?, SCRAPE_CELLS)?;
         from.text = text.0;
-        if count > most {
-            return Err(DecodeError::Inflate);
-        }
         let mut streams = Streams::default();
         for stream in [
             &mut streams.layouts,
@@ -290,8 +302,8 @@ impl Outline {
             pool::decode(count, from, stream)?;
         }
         self.scrapes = streams.into_scrapes(self.layouts.len())?;
-        if self.cells() > most {
-            return Err(DecodeError::Inflate);
+        for scrape in &self.scrapes {
+            room.of(1, usize::from(self.columns[scrape.layout]))?;
         }
         let mut text = Reader(from.text);
         let mut next = 0_usize;
@@ -303,7 +315,7 @@ impl Outline {
         next = 0;
         for _ in 0..text.count(4)? {
             let scrape = at_step(&mut self.scrapes, &mut next, text.narrow()?)?;
-            for _ in 0..text.count(2)? {
+            for _ in 0..room.of(text.count(2)?, SPAN_CELLS)? {
                 let column: u16 = text.narrow()?;
                 if column >= self.columns[scrape.layout] {
                     return Err(DecodeError::Inconsistent("a span of no column"));
@@ -315,13 +327,10 @@ impl Outline {
         Ok(())
     }
 
-    fn read_anchors(&mut self, from: &mut Sources<'_>) -> Result<(), DecodeError> {
+    fn read_anchors(&mut self, from: &mut Sources<'_>, room: &mut Room) -> Result<(), DecodeError> {
         let mut text = Reader(from.text);
-        let count: usize = text.narrow()?;
+        let count = room.of(text.narrow()?, ANCHOR_CELLS)?;
         from.text = text.0;
-        if count > CELL_LIMIT / 8 {
-            return Err(DecodeError::Inflate);
-        }
         let mut streams: [Vec<i64>; 5] = Default::default();
         for stream in &mut streams {
             pool::decode(count, from, stream)?;
@@ -351,6 +360,24 @@ impl Outline {
             .copied()
             .ok_or(DecodeError::Inconsistent("a layout that is not named"))
     }
+}
+
+/// Cells that may still be read, so that no lie is believed before its room is paid for.
+struct Room(usize);
+
+impl Room {
+    /// Takes room for `count` things of `cells` each, and gives the count back.
+    fn of(&mut self, count: usize, cells: usize) -> Result<usize, DecodeError> {
+        self.0 = self
+            .0
+            .checked_sub(count.saturating_mul(cells))
+            .ok_or(DecodeError::Inflate)?;
+        Ok(count)
+    }
+}
+
+const fn gap_cells(columns_bytes: usize) -> usize {
+    GAP_CELLS + columns_bytes / 16
 }
 
 fn presence(scrape: &Scrape) -> Vec<u8> {
