@@ -181,7 +181,7 @@ async fn proxy() -> Proxy {
         .ok()
         .and_then(|seed| seed.parse().ok())
         .unwrap_or_else(rand::random);
-    println!("seed {seed}: repeat with FARWATCH_SEED={seed}");
+    eprintln!("seed {seed}: repeat with FARWATCH_SEED={seed}");
     Proxy::open(seed).await.unwrap()
 }
 

@@ -57,6 +57,8 @@ struct State {
     ways: HashMap<SocketAddr, Arc<UdpSocket>>,
     /// Tasks that bring answers back.
     returns: JoinSet<()>,
+    /// Datagrams that are held back.
+    later: JoinSet<()>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ impl Proxy {
                 upstream: None,
                 ways: HashMap::new(),
                 returns: JoinSet::new(),
+                later: JoinSet::new(),
             }),
             passed: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
@@ -156,7 +159,7 @@ impl Inner {
         };
         for after in self.fate(Way::Up, bytes.len()) {
             let (socket, bytes) = (Arc::clone(&socket), bytes.to_vec());
-            pass(after, async move {
+            self.pass(after, async move {
                 drop(socket.send_to(&bytes, upstream).await);
             })
             .await;
@@ -174,15 +177,29 @@ impl Inner {
                     continue;
                 };
                 for after in relay.fate(Way::Down, length) {
-                    let (relay, bytes) = (Arc::clone(&relay), buffer[..length].to_vec());
-                    pass(after, async move {
-                        drop(relay.front.send_to(&bytes, probe).await);
-                    })
-                    .await;
+                    let (front, bytes) = (Arc::clone(&relay), buffer[..length].to_vec());
+                    relay
+                        .pass(after, async move {
+                            drop(front.front.send_to(&bytes, probe).await);
+                        })
+                        .await;
                 }
             }
         });
         socket
+    }
+
+    /// Now, or later beside everything else.
+    async fn pass(&self, after: Duration, send: impl Future<Output = ()> + Send + 'static) {
+        if after.is_zero() {
+            return send.await;
+        }
+        let mut state = self.state();
+        while state.later.try_join_next().is_some() {}
+        state.later.spawn(async move {
+            tokio::time::sleep(after).await;
+            send.await;
+        });
     }
 
     /// After how long each copy of a datagram arrives; none when it is lost.
@@ -210,17 +227,5 @@ impl Inner {
                 weather.delay + more
             })
             .collect()
-    }
-}
-
-/// Now, or later beside everything else.
-async fn pass(after: Duration, send: impl Future<Output = ()> + Send + 'static) {
-    if after.is_zero() {
-        send.await;
-    } else {
-        drop(tokio::spawn(async move {
-            tokio::time::sleep(after).await;
-            send.await;
-        }));
     }
 }

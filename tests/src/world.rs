@@ -73,7 +73,7 @@ impl World {
     ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let central = Central::start(&dir.path().join("central")).await?;
-        Self::joined(site, customer, range, configure, dir, central).await
+        Self::joined(site, customer, range, configure, dir, central)
     }
 
     /// Devices from 127.31.`net`.1 on, and a probe that reaches Central only through `proxy`.
@@ -94,10 +94,10 @@ impl World {
         let central = Central::start_with(&dir.path().join("central"), &config).await?;
         proxy.forward_to(central.address());
         let (customer, range) = (format!("Customer {net}"), format!("127.31.{net}.0/26"));
-        Self::joined(site, &customer, &range, &[], dir, central).await
+        Self::joined(site, &customer, &range, &[], dir, central)
     }
 
-    async fn joined(
+    fn joined(
         site: Site,
         customer: &str,
         range: &str,
