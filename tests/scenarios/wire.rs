@@ -6,11 +6,13 @@ use std::time::Duration;
 use farwatch_examples::Site;
 use farwatch_shared::clock::Clock;
 use farwatch_tests::cable::{self, Cable};
-use farwatch_tests::{eventually, world::World};
+use farwatch_tests::{Kill, eventually, world::World};
 use serde_json::Value;
 
 const SOON: Duration = Duration::from_secs(60);
 const HERE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 250);
+/// Between two pings.
+const SLOT_MS: i64 = 2_000;
 /// A thing that answers pings and nothing else.
 const MUTE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
 
@@ -112,6 +114,27 @@ async fn inside() {
     let found = world.check_counters(true).await.unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
     assert!(found.samples > 100, "{found:?}");
+
+    // The probe dies in the middle of its pings: each of their slots has a value, or a gap that says why.
+    for _ in 0..5 {
+        world.probe.end(Kill::Hard);
+        world.probe.start(&[]).unwrap();
+        let started = Clock::system().now().ms();
+        eventually(SOON, "it pings again", || async {
+            let pings = Pings::read(&world, &devices[0]).await?;
+            match pings.loss.last() {
+                Some((at, _)) if *at > started => Ok(()),
+                last => Err(format!("{last:?}")),
+            }
+        })
+        .await;
+    }
+    world.settle().await;
+    for device in &devices {
+        let pings = Pings::read(&world, device).await.unwrap();
+        assert_eq!(pings.nowhere(), Vec::<i64>::new(), "{pings:?}");
+        assert!(!pings.gaps.is_empty(), "five kills leave gaps");
+    }
     world.end();
 }
 
@@ -144,6 +167,21 @@ impl Pings {
                 .extend(series["gaps"].as_array().cloned().unwrap_or_default());
         }
         Ok(pings)
+    }
+
+    /// Slots between the first and the last that are neither shown nor covered.
+    fn nowhere(&self) -> Vec<i64> {
+        let covered = |slot: i64| {
+            self.gaps.iter().any(|gap| {
+                let (from, to) = (gap["from"].as_i64().unwrap(), gap["to"].as_i64().unwrap());
+                (from - SLOT_MS..=to + SLOT_MS / 2).contains(&slot)
+            })
+        };
+        let slots = self.loss.windows(2).flat_map(|pair| {
+            let slots = (1..).map(move |nth| pair[0].0 + nth * SLOT_MS);
+            slots.take_while(move |slot| *slot < pair[1].0)
+        });
+        slots.filter(|slot| !covered(*slot)).collect()
     }
 }
 
