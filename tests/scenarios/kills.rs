@@ -20,6 +20,7 @@ async fn thirty_kills_a_side_lose_nothing_and_double_nothing() {
     let mut world = World::start(10, |site| site.devices(8)).await.unwrap();
     world.devices_up(8, Duration::from_secs(60)).await;
 
+    let before = samples(&world);
     let mut of_itself = 0;
     for round in 0..kills {
         // The probe dies by hand at a random moment, or by itself at a step.
@@ -50,10 +51,16 @@ async fn thirty_kills_a_side_lose_nothing_and_double_nothing() {
     world.probe.end(Kill::Hard);
     world.central.end(Kill::Hard);
     world.central.restart(&[]).await.unwrap();
+    let kept = samples(&world) - before;
     world.probe.start(&[]).unwrap();
     world.devices_up(8, Duration::from_secs(60)).await;
     world.settle().await;
     let found = world.check_counters(true).await.unwrap();
+    println!("{kept} samples were committed while they were being killed");
+    assert!(
+        kept > 100,
+        "nobody lived long enough for the kills to mean anything"
+    );
     println!(
         "{} samples, {} anchors, gaps {:?}",
         found.samples, found.anchors, found.gaps
@@ -69,7 +76,7 @@ async fn thirty_kills_a_side_lose_nothing_and_double_nothing() {
 
 /// Lets a process live for a short random time; whether it ended by itself.
 async fn lives_for(dice: &mut StdRng, mut has_ended: impl FnMut() -> bool) -> bool {
-    let until = tokio::time::Instant::now() + Duration::from_millis(dice.random_range(300..1_800));
+    let until = tokio::time::Instant::now() + Duration::from_millis(dice.random_range(300..3_000));
     while tokio::time::Instant::now() < until {
         if has_ended() {
             return true;
@@ -84,4 +91,9 @@ fn number(name: &str, default: u32) -> u32 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(default)
+}
+
+fn samples(world: &World) -> u64 {
+    let summary = world.central.cli(&["summary"]).unwrap();
+    summary["samples"].as_u64().unwrap()
 }
