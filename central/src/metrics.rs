@@ -22,6 +22,7 @@ mod bucket;
 mod chunk;
 mod commit;
 mod days;
+pub mod disk;
 #[cfg(test)]
 mod figures;
 #[cfg(any(test, feature = "fuzz"))]

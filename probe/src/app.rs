@@ -57,9 +57,10 @@ impl App {
         let clock = Clock::system();
         prepare_dir(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
-        let identity = Identity::load(&config.data_dir)
+        let mut identity = Identity::load(&config.data_dir)
             .context("this probe's identity")?
             .context("this probe has not joined yet: farwatch-probe join TOKEN (Central shows one under \"Add a probe\")")?;
+        identity.settle_proxy(&config.proxy);
         let place = identity.place().clone();
         let (spool, opened) =
             Spool::open(&config.data_dir, config.spool, clock.clone()).context("the spool")?;
@@ -126,6 +127,7 @@ impl App {
             spool.clone(),
             Arc::new(source),
             Limits::default(),
+            config.udp_retry,
             clock.clone(),
         );
         let steering = Steering {
@@ -448,6 +450,7 @@ impl Answering {
             "started": self.started.to_string(),
             "epoch": self.spool.epoch().to_string(),
             "connected": link.connected,
+            "transport": (!link.transport.is_empty()).then_some(&link.transport),
             "central": (!link.address.is_empty()).then_some(&link.address),
             "connected_since": if link.connected { time(link.since) } else { None },
             "last_error": (!link.problem.is_empty()).then_some(&link.problem),

@@ -117,8 +117,12 @@ fn lines(status: &Value, running: bool, age_ms: i64) -> Vec<String> {
         ));
     }
     if status["connected"] == true {
+        let over = match status["transport"].as_str() {
+            Some("tcp") => " over TCP, because UDP is blocked",
+            _ => "",
+        };
         lines.push(format!(
-            "Connected to Central at {}",
+            "Connected to Central at {}{over}",
             text(&status["central"])
         ));
     } else {

@@ -14,6 +14,7 @@ pub mod checker;
 pub mod probe;
 mod process;
 pub mod proxy;
+pub mod tinyproxy;
 pub mod world;
 
 use std::fmt::Debug;

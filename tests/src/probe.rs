@@ -12,6 +12,8 @@ use crate::process::{self, Kill, Process};
 pub struct Probe {
     /// The data directory.
     pub dir: PathBuf,
+    /// Its `probe.toml`.
+    config: Option<PathBuf>,
     process: Option<Process>,
 }
 
@@ -23,9 +25,22 @@ impl Probe {
     pub fn join(dir: &Path, token: &str) -> anyhow::Result<Self> {
         let at = dir.display().to_string();
         process::run("farwatch-probe", &["join", token, "--data-dir", &at])?;
+        Ok(Self::at(dir))
+    }
+
+    /// The same with a configuration file of this text.
+    ///
+    /// # Errors
+    /// What `farwatch-probe join` said.
+    pub fn join_with(dir: &Path, token: &str, config: &str) -> anyhow::Result<Self> {
+        let path = dir.with_extension("toml");
+        std::fs::write(&path, config)?;
+        let (at, file) = (dir.display().to_string(), path.display().to_string());
+        let args = ["join", token, "--data-dir", &at, "--config", &file];
+        process::run("farwatch-probe", &args)?;
         Ok(Self {
-            dir: dir.to_owned(),
-            process: None,
+            config: Some(path),
+            ..Self::at(dir)
         })
     }
 
@@ -34,6 +49,7 @@ impl Probe {
     pub fn at(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
+            config: None,
             process: None,
         }
     }
@@ -48,7 +64,9 @@ impl Probe {
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let args = ["run", "--data-dir", &at];
+        let file = self.config.as_ref().map(|path| path.display().to_string());
+        let mut args = vec!["run", "--data-dir", &at];
+        args.extend(file.iter().flat_map(|file| ["--config", file]));
         self.process = Some(Process::start(
             "farwatch-probe",
             &args,
@@ -97,8 +115,19 @@ impl Probe {
     /// Whether `farwatch-probe check` says that all is well.
     #[must_use]
     pub fn is_well(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// `farwatch-probe check --json`.
+    ///
+    /// # Errors
+    /// It found a problem, or could not look.
+    pub fn check(&self) -> anyhow::Result<Value> {
         let dir = self.dir.display().to_string();
-        process::run("farwatch-probe", &["check", "--json", "--data-dir", &dir]).is_ok()
+        let file = self.config.as_ref().map(|path| path.display().to_string());
+        let mut args = vec!["check", "--json", "--data-dir", &dir];
+        args.extend(file.iter().flat_map(|file| ["--config", file]));
+        process::run("farwatch-probe", &args)
     }
 
     /// Waits until the running probe says that Central refused it, in words that hold `why`.

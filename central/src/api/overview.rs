@@ -139,7 +139,8 @@ async fn get_overview(
     overview.map(Json).ok_or(ApiError::NotFound)
 }
 
-fn health(central: &Central) -> CentralHealth {
+/// What a person should know of Central itself.
+pub(super) fn notes(central: &Central) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(free) = free_ratio(&central.settings.data_dir)
         && free < 0.05
@@ -149,6 +150,11 @@ fn health(central: &Central) -> CentralHealth {
             (1.0 - free) * 100.0
         ));
     }
+    notes
+}
+
+fn health(central: &Central) -> CentralHealth {
+    let notes = notes(central);
     CentralHealth {
         healthy: notes.is_empty(),
         samples_per_s: central.metrics.samples_per_s(),
