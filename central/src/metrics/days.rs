@@ -12,9 +12,11 @@ use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::DeviceNo;
 use farwatch_shared::sqlite::{self, SqliteError};
 use farwatch_shared::wire::DecodeError;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::aside::Broken;
 use super::batches::BatchSet;
+use super::chunk::Whose;
 use super::schema::{DAY, ROLL_UPS, day_of};
 use super::shape::Shape;
 
@@ -118,8 +120,12 @@ pub(super) struct Days {
     clock: Clock,
     there: Mutex<BTreeSet<i64>>,
     readers: Mutex<Vec<(i64, Reader)>>,
+    /// The file that was written last, open.
+    writer: Mutex<Option<(i64, Connection)>>,
     /// Days whose file was found damaged; the next pass sets them aside.
     damaged: Mutex<BTreeSet<i64>>,
+    /// Parts of days that were found damaged; the next pass sets them aside. Until then their gaps are told from here.
+    broken: Mutex<Vec<Broken>>,
 }
 
 /// A day file open to read, with what it has looked up.
@@ -149,7 +155,9 @@ impl Days {
             clock,
             there: Mutex::new(there),
             readers: Mutex::default(),
+            writer: Mutex::default(),
             damaged: Mutex::default(),
+            broken: Mutex::default(),
         })
     }
 
@@ -189,10 +197,58 @@ impl Days {
     }
 
     /// Opens a day's file for the one thread that seals.
-    pub(super) fn writer(&self, day: i64) -> Result<Connection, SqliteError> {
+    fn connect(&self, day: i64) -> Result<Connection, SqliteError> {
         let connection = sqlite::open(&self.path(day), self.kind.schema())?;
         lock(&self.there).insert(day);
         Ok(connection)
+    }
+
+    /// Writes into a day's file (made when there is none), in one transaction.
+    pub(super) fn write<T>(
+        &self,
+        day: i64,
+        write: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut idle = lock(&self.writer);
+        let open = idle.take().filter(|(of, _)| *of == day);
+        let result: Result<_, ReadError> = open
+            .map_or_else(|| Ok(self.connect(day)?), |(_, open)| Ok(open))
+            .and_then(|mut connection: Connection| {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let value = write(&tx)?;
+                tx.commit()?;
+                connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+                Ok((value, connection))
+            });
+        match result {
+            Ok((value, connection)) => {
+                *idle = Some((day, connection));
+                Ok(value)
+            }
+            Err(error) => {
+                if error.is_damage() {
+                    self.report_damaged(day);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs `work` on a writer of that day outside any transaction.
+    pub(super) fn alone<T>(
+        &self,
+        day: i64,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        *lock(&self.writer) = None;
+        Ok(work(&mut self.connect(day)?)?)
+    }
+
+    /// Gives what was freed in a day's file back to the file system.
+    pub(super) fn shrink(&self, day: i64) -> Result<(), ReadError> {
+        self.alone(day, |connection| {
+            connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+        })
     }
 
     /// Runs `read` on a reader of that day; `None` when there is no file, or it is damaged (then it is set aside soon).
@@ -236,6 +292,25 @@ impl Days {
         }
     }
 
+    /// A part of a day turned out to be damaged.
+    pub(super) fn report_broken(&self, one: Broken) {
+        let mut broken = lock(&self.broken);
+        if !broken.contains(&one) {
+            tracing::error!(probe.id = %one.probe, device.no = one.device.0, day = self.kind.name(one.day), what = ?one.what, "samples are damaged and will be set aside");
+            broken.push(one);
+        }
+    }
+
+    /// What was found and is not set aside yet.
+    pub(super) fn broken(&self) -> Vec<Broken> {
+        lock(&self.broken).clone()
+    }
+
+    /// It is set aside, and its gap is kept.
+    pub(super) fn forget_broken(&self, one: &Broken) {
+        lock(&self.broken).retain(|of| of != one);
+    }
+
     /// Which batches an hour of a probe holds.
     pub(super) fn sealed(&self, probe: ProbeId, hour: i64) -> Result<BatchSet, ReadError> {
         let found = self.read(self.kind.file_of(hour), |reader| {
@@ -255,8 +330,8 @@ impl Days {
         lock(&self.damaged).insert(day);
     }
 
-    /// Moves damaged files aside; returns their days.
-    pub(super) fn set_damaged_aside(&self) -> Vec<i64> {
+    /// Moves damaged files aside; returns their days, and where they are.
+    pub(super) fn set_damaged_aside(&self) -> Vec<(i64, PathBuf)> {
         let days = std::mem::take(&mut *lock(&self.damaged));
         let mut gone = Vec::new();
         for day in days {
@@ -265,7 +340,7 @@ impl Days {
                 Ok(aside) => {
                     tracing::error!(path = %aside.display(), "a damaged day of samples was set aside");
                     lock(&self.there).remove(&day);
-                    gone.push(day);
+                    gone.push((day, aside));
                 }
                 Err(error) => {
                     tracing::error!(day = self.kind.name(day), %error, "a damaged day of samples could not be set aside");
@@ -294,11 +369,13 @@ impl Days {
 
     fn close(&self, day: i64) {
         lock(&self.readers).retain(|(at, _)| *at != day);
+        lock(&self.writer).take_if(|(at, _)| *at == day);
     }
 
     /// All readers are opened anew: files were changed in a way that what they remember does not follow.
     pub(super) fn close_all(&self) {
         lock(&self.readers).clear();
+        *lock(&self.writer) = None;
     }
 }
 
@@ -311,6 +388,8 @@ pub(super) enum ReadError {
     Sqlite(#[from] rusqlite::Error),
     #[error("a chunk is damaged")]
     Chunk(#[from] DecodeError),
+    #[error("what belongs beside the day file could not be written")]
+    Other(#[source] Box<super::MetricsError>),
 }
 
 impl ReadError {
@@ -318,6 +397,7 @@ impl ReadError {
         match self {
             Self::Open(error) => error.is_corrupt(),
             Self::Chunk(_) => true,
+            Self::Other(_) => false,
             Self::Sqlite(error) => {
                 matches!(
                     error.sqlite_error_code(),
@@ -342,14 +422,33 @@ pub(super) fn sealed(
         .query_row(params![probe, hour], |row| row.get(0))
         .optional()?;
     Ok(bytes
-        .map(|bytes| BatchSet::from_bytes(&bytes))
+        .map(|bytes| sealed_from(&bytes, probe, hour))
         .transpose()?)
+}
+
+/// Back from [`sealed_bytes`].
+pub(super) fn sealed_from(
+    bytes: &[u8],
+    probe: ProbeId,
+    hour: i64,
+) -> Result<BatchSet, DecodeError> {
+    BatchSet::from_bytes(Whose::of(probe, DeviceNo(0), hour).check(bytes)?.0)
+}
+
+/// Which batches an hour holds, with a checksum by whose it is.
+pub(super) fn sealed_bytes(set: &BatchSet, probe: ProbeId, hour: i64) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    bytes.extend(set.to_bytes());
+    Whose::of(probe, DeviceNo(0), hour).sign(&mut bytes);
+    bytes
 }
 
 /// Hours of a probe whose roll-ups are not computed from what the file holds.
 pub(super) fn not_rolled(connection: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<i64>> {
     connection
-        .prepare_cached("SELECT hour FROM sealed WHERE probe_id = ?1 AND rolled = 0 ORDER BY hour")?
+        .prepare_cached(
+            "SELECT hour FROM sealed WHERE probe_id = ?1 AND rolled <> 1 ORDER BY hour",
+        )?
         .query_map([probe], |row| row.get(0))?
         .collect()
 }
@@ -394,11 +493,28 @@ impl Reader {
         Ok(id)
     }
 
+    /// Devices of a probe in this file.
+    pub(super) fn sources_of(&self, probe: ProbeId) -> Result<Vec<(i64, DeviceNo)>, ReadError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, device FROM sources WHERE probe_id = ?1 ORDER BY id")?;
+        let sources = statement.query_map([probe], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(sources.collect::<Result<_, _>>()?)
+    }
+
     /// A roll-up's bytes.
-    pub(super) fn roll_up(&self, source: i64, hour: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    pub(super) fn roll_up(&self, source: i64, day: i64) -> rusqlite::Result<Option<Vec<u8>>> {
         self.connection
             .prepare_cached("SELECT body FROM roll_ups WHERE id = ?1")?
-            .query_row([roll_up_id(source, hour)], |row| row.get(0))
+            .query_row([roll_up_id(source, day)], |row| row.get(0))
+            .optional()
+    }
+
+    /// A device's day.
+    pub(super) fn device_day(&self, source: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.connection
+            .prepare_cached("SELECT body FROM device_days WHERE id = ?1")?
+            .query_row([source], |row| row.get(0))
             .optional()
     }
 
@@ -449,8 +565,8 @@ pub(super) fn put_source(
 }
 
 /// The row of a roll-up.
-pub(super) const fn roll_up_id(source: i64, hour: i64) -> i64 {
-    (hour << 32) | source
+pub(super) const fn roll_up_id(source: i64, day: i64) -> i64 {
+    (day << 32) | source
 }
 
 /// The row of a chunk.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::{DeviceNo, Epoch};
-use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::aside::{Broken, What};
 use super::batches::BatchSet;
-use super::chunk::{self, Block};
+use super::chunk::{self, Block, Whose};
 use super::commit::{Content, Raw, read, sql_seq};
 use super::days::{self, ReadError, chunk_id};
 use super::query::AnchorCounts;
@@ -48,6 +49,7 @@ impl Inner {
     pub(super) fn seal_pass(&self, pass: Pass) -> Result<(), MetricsError> {
         let _one = lock(&self.sealing);
         self.lost_days()?;
+        self.set_broken_aside()?;
         self.catch_up()?;
         for (probe, hour) in self.due(pass) {
             self.seal(probe, hour)?;
@@ -56,7 +58,7 @@ impl Inner {
         for probe in probes {
             self.mark_finished(probe, None)?;
         }
-        self.roll_pass()
+        self.compact_pass(pass)
     }
 
     fn due(&self, pass: Pass) -> Vec<(ProbeId, i64)> {
@@ -120,7 +122,7 @@ impl Inner {
             }
             Err(error) => return Err(error.into()),
         }
-        farwatch_shared::failpoint::hit("C4:sealed");
+        farwatch_shared::failpoint::hit("S1");
         {
             let mut state = self.state_mut();
             if let Some(of) = state.probes.get_mut(&probe) {
@@ -149,29 +151,43 @@ impl Inner {
         hour: i64,
         rows: &Rows,
     ) -> Result<(), ReadError> {
-        let mut connection = self.days.writer(day_of(hour))?;
-        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut batches = days::sealed(&tx, probe, hour)?.unwrap_or_default();
-        let keep: Vec<bool> = rows
-            .batches
-            .iter()
-            .map(|(epoch, seq)| !batches.contains(*epoch, *seq))
-            .collect();
-        if keep.contains(&true) {
-            let samples = write_chunks(&tx, probe, hour, rows, &keep)?;
+        self.days.write(day_of(hour), |tx| {
+            let mut batches = days::sealed(tx, probe, hour)?.unwrap_or_default();
+            let keep: Vec<bool> = rows
+                .batches
+                .iter()
+                .map(|(epoch, seq)| !batches.contains(*epoch, *seq))
+                .collect();
+            if !keep.contains(&true) {
+                return Ok(());
+            }
+            let mut broken = Vec::new();
+            let written = write_chunks(tx, probe, hour, rows, &keep, &mut broken)?;
+            if !broken.is_empty() {
+                // Said first, in the other file; a kill before this one is written finds them again.
+                self.gaps_of(&broken)
+                    .map_err(|error| ReadError::Other(Box::new(error)))?;
+                let now = self.clock.now();
+                broken.iter().try_for_each(|one| one.keep(tx, now))?;
+            }
             for (epoch, seq) in &rows.batches {
                 batches.insert(*epoch, *seq);
             }
             tx.prepare_cached(
-                "INSERT INTO sealed (probe_id, hour, batches, samples) VALUES (?1, ?2, ?3, ?4)
+                "INSERT INTO sealed (probe_id, hour, batches, samples, polls) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT DO UPDATE SET batches = excluded.batches, samples = samples + excluded.samples,
-                     rolled = 0",
+                     polls = polls + excluded.polls, rolled = CASE rolled WHEN 2 THEN 2 ELSE 0 END",
             )?
-            .execute(params![probe, hour, batches.to_bytes(), samples])?;
-        }
-        tx.commit()?;
-        lock(&self.to_roll).insert(day_of(hour));
-        connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+            .execute(params![
+                probe,
+                hour,
+                days::sealed_bytes(&batches, probe, hour),
+                written.samples,
+                written.polls
+            ])?;
+            Ok(())
+        })?;
+        lock(&self.to_compact).insert(day_of(hour));
         Ok(())
     }
 
@@ -303,44 +319,6 @@ impl Inner {
             }
         }
     }
-
-    /// Day files that were damaged are set aside; what they held becomes a gap.
-    fn lost_days(&self) -> Result<(), MetricsError> {
-        for day in self.days.set_damaged_aside() {
-            self.writer.write_blocking(move |c| lose_day(c, day))?;
-            let mut state = self.state_mut();
-            for of in state.probes.values_mut() {
-                for (hour, rows) in &mut of.hours {
-                    if day_of(*hour) == day {
-                        rows.sealed = Arc::default();
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn lose_day(c: &Connection, day: i64) -> rusqlite::Result<()> {
-    use super::gaps::{Gap, insert};
-    use farwatch_shared::model::GapReason::Quarantined;
-    let hours: Vec<(ProbeId, i64)> = c
-        .prepare(
-            "SELECT probe_id, hour FROM hours WHERE hour BETWEEN ?1 AND ?2 ORDER BY probe_id, hour",
-        )?
-        .query_map([day * 24, day * 24 + 23], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?
-        .collect::<Result<_, _>>()?;
-    for (probe, hour) in hours {
-        let (from, to) = (Timestamp(hour * HOUR_MS), Timestamp((hour + 1) * HOUR_MS));
-        insert(c, probe, &Gap::of_time(from, to, Quarantined, None))?;
-    }
-    c.execute(
-        "DELETE FROM hours WHERE hour BETWEEN ?1 AND ?2",
-        [day * 24, day * 24 + 23],
-    )?;
-    Ok(())
 }
 
 fn mark(
@@ -391,15 +369,23 @@ fn mark(
     Ok(given_up)
 }
 
+/// What an hour took.
+#[derive(Default)]
+struct Written {
+    samples: i64,
+    polls: i64,
+}
+
 fn write_chunks(
     tx: &Connection,
     probe: ProbeId,
     hour: i64,
     rows: &Rows,
     keep: &[bool],
-) -> Result<i64, ReadError> {
+    broken: &mut Vec<Broken>,
+) -> Result<Written, ReadError> {
     let mut shapes: HashMap<u64, Arc<Shape>> = HashMap::new();
-    let mut samples = 0_i64;
+    let mut written = Written::default();
     let mut devices: Vec<_> = rows.devices.iter().collect();
     devices.sort_unstable_by_key(|(device, _)| **device);
     for (device, logs) in devices {
@@ -415,7 +401,8 @@ fn write_chunks(
             });
             log.each(|row| {
                 if keep.get(row.batch as usize).copied().unwrap_or(false) {
-                    samples += row.values.iter().flatten().count() as i64;
+                    written.samples += row.values.iter().flatten().count() as i64;
+                    written.polls += 1;
                     block.rows.push(row.clone());
                 }
             });
@@ -426,22 +413,27 @@ fn write_chunks(
             .prepare_cached("SELECT body FROM chunks WHERE id = ?1")?
             .query_row([id], |row| row.get(0))
             .optional()?;
-        if let Some(before) = before {
+        let whose = Whose::of(probe, *device, hour);
+        if let Some(body) = before {
             let of = |hash: u64| {
                 shapes
                     .get(&hash)
                     .cloned()
                     .or_else(|| days::shape(tx, hash).map(Arc::new))
             };
-            for old in chunk::decode(&before, of, |_| true)? {
-                blocks
-                    .entry(old.shape.hash)
-                    .or_insert_with(|| Block {
-                        shape: old.shape.clone(),
-                        rows: Vec::new(),
-                    })
-                    .rows
-                    .extend(old.rows);
+            match chunk::decode(&body, whose, of) {
+                Ok(old) => merge(&mut blocks, old),
+                Err(error) => {
+                    tracing::error!(probe.id = %probe, device.no = device.0, hour, error = %farwatch_shared::error::Chain(&error), "an hour's samples are damaged and are set aside");
+                    broken.push(Broken {
+                        probe,
+                        device: *device,
+                        source,
+                        day: day_of(hour),
+                        what: What::Hour(hour),
+                        body,
+                    });
+                }
             }
         }
         let mut blocks: Vec<Block> = blocks.into_values().collect();
@@ -451,9 +443,22 @@ fn write_chunks(
         tx.prepare_cached(
             "INSERT INTO chunks (id, body) VALUES (?1, ?2) ON CONFLICT DO UPDATE SET body = excluded.body",
         )?
-        .execute(params![id, chunk::encode(&blocks)])?;
+        .execute(params![id, chunk::encode(&blocks, whose)])?;
     }
-    Ok(samples)
+    Ok(written)
+}
+
+fn merge(blocks: &mut BTreeMap<u64, Block>, old: Vec<Block>) {
+    for old in old {
+        blocks
+            .entry(old.shape.hash)
+            .or_insert_with(|| Block {
+                shape: old.shape.clone(),
+                rows: Vec::new(),
+            })
+            .rows
+            .extend(old.rows);
+    }
 }
 
 /// The set of batches that an hour holds, for whoever merges what it read from memory with what it read from the file.

@@ -932,27 +932,18 @@ fn a_corrected_clock_moves_what_is_shown_and_both_times_are_kept() {
     assert_eq!(at(&rig), START_S * 1_000);
     rig.seal(Pass::Everything);
     assert_eq!(at(&rig), START_S * 1_000);
-    let bytes: Vec<u8> = rig
-        .metrics
-        .0
-        .days
-        .read(START_S / 86_400, |reader| {
-            Ok(reader
-                .connection
-                .query_row("SELECT body FROM chunks", [], |row| row.get(0))?)
-        })
-        .unwrap()
-        .unwrap();
-    let rows = rig
-        .metrics
-        .0
-        .days
-        .read(START_S / 86_400, |reader| {
-            Ok(chunk::decode(&bytes, |hash| reader.shape(hash), |_| true)?)
-        })
-        .unwrap()
-        .unwrap();
-    assert_eq!(rows[0].rows[0].slot_s, START_S - 86_400);
+    let day = START_S / 86_400;
+    let of_the_probe = |rig: &Rig| {
+        let found = rig.metrics.0.days.read(day, |reader| {
+            let id = reader.source(rig.probe(), DeviceNo(1))?.unwrap();
+            let body = reader.device_day(id)?.unwrap();
+            let whose = chunk::Whose::of(rig.probe(), DeviceNo(1), day);
+            let opened = super::day::open(&body, whose, |hash| reader.shape(hash))?;
+            Ok(opened.parts[0].times()?.heads[0].slot_s)
+        });
+        found.unwrap().unwrap()
+    };
+    assert_eq!(of_the_probe(&rig), START_S - 86_400);
 }
 
 #[test]
