@@ -14,12 +14,13 @@
 //! - `commit`, `load`, `seal`, `compact`, `read`, `prune`, `lost`: what is done, one file each
 //! - `state`, `row`, `strip`, `live`, `proof`: what is in memory
 //! - `chunk`, `day`, `rollup`, `shape`, `batches`, `days`, `aside`, `gaps`, `schema`: what is in the files
-//! - `bucket`: samples to points
+//! - `bucket`: samples to points; `bound`: how much is enough
 
 pub mod query;
 
 mod aside;
 mod batches;
+mod bound;
 mod bucket;
 mod chunk;
 mod commit;

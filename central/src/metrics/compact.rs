@@ -155,6 +155,10 @@ impl Inner {
         };
         let found = self.days.read(broken.day, |reader| {
             let mut group = Group::default();
+            // The file may be another one by now.
+            if reader.source(one.probe, one.device)? != Some(one.source) {
+                return Ok((group, false));
+            }
             group
                 .done
                 .extend(one.build(reader, true, &mut group.broken)?);
@@ -220,7 +224,7 @@ impl Inner {
                 for day in self.days.within(i64::MIN, i64::MAX) {
                     if files.kind.file_of(day.saturating_mul(24)) == file {
                         self.days.write(day, |tx| {
-                            tx.execute("UPDATE sealed SET rolled = 2 WHERE rolled = 1", [])?;
+                            tx.execute("UPDATE sealed SET rolled = 2", [])?;
                             Ok(())
                         })?;
                         lock(&self.to_compact).insert(day);

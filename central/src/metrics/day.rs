@@ -20,7 +20,9 @@ use farwatch_shared::wire::columns::pool::{self, Buffers, Effort, Sources};
 
 use super::chunk::{Section, Whose, put_section, read_times, spread, write_times};
 use super::shape::Shape;
-use super::strip::{Head, Line, Strip};
+#[cfg(any(test, feature = "fuzz"))]
+use super::strip::Strip;
+use super::strip::{Head, Line};
 
 const VERSION: u8 = 1;
 /// Rows of one block at the most, as in an hour's chunk.
@@ -459,6 +461,7 @@ impl Part<'_> {
     }
 
     /// The lines of all columns that `wanted` names; `None` when there is none.
+    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn strip(
         &self,
         wanted: impl Fn(&Shape, usize) -> bool,

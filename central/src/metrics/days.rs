@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use farwatch_shared::clock::Clock;
@@ -120,6 +121,8 @@ pub(super) struct Days {
     clock: Clock,
     there: Mutex<BTreeSet<i64>>,
     readers: Mutex<Vec<(i64, Reader)>>,
+    /// How often readers were closed: one that was at work meanwhile is not kept.
+    closed: AtomicU64,
     /// The file that was written last, open.
     writer: Mutex<Option<(i64, Connection)>>,
     /// Days whose file was found damaged; the next pass sets them aside.
@@ -155,6 +158,7 @@ impl Days {
             clock,
             there: Mutex::new(there),
             readers: Mutex::default(),
+            closed: AtomicU64::new(0),
             writer: Mutex::default(),
             damaged: Mutex::default(),
             broken: Mutex::default(),
@@ -260,6 +264,7 @@ impl Days {
         if !self.has(day) || lock(&self.damaged).contains(&day) {
             return Ok(None);
         }
+        let closed = self.closed.load(Ordering::Acquire);
         let idle = {
             let mut readers = lock(&self.readers);
             readers
@@ -273,7 +278,9 @@ impl Days {
         match result {
             Ok((value, reader)) => {
                 let mut readers = lock(&self.readers);
-                readers.push((day, reader));
+                if closed == self.closed.load(Ordering::Acquire) {
+                    readers.push((day, reader));
+                }
                 if readers.len() > READERS {
                     readers.remove(0);
                 }
@@ -311,12 +318,24 @@ impl Days {
         lock(&self.broken).retain(|of| of != one);
     }
 
-    /// Which batches an hour of a probe holds.
-    pub(super) fn sealed(&self, probe: ProbeId, hour: i64) -> Result<BatchSet, ReadError> {
+    /// Which batches an hour of a probe holds, and how many polls.
+    pub(super) fn sealed(&self, probe: ProbeId, hour: i64) -> Result<(BatchSet, u64), ReadError> {
         let found = self.read(self.kind.file_of(hour), |reader| {
-            sealed(&reader.connection, probe, hour)
+            let set = sealed(&reader.connection, probe, hour)?;
+            Ok((
+                set.unwrap_or_default(),
+                polls(&reader.connection, probe, hour)?,
+            ))
         })?;
-        Ok(found.flatten().unwrap_or_default())
+        Ok(found.unwrap_or_default())
+    }
+
+    /// How many polls an hour of a probe holds.
+    pub(super) fn polls(&self, probe: ProbeId, hour: i64) -> Result<u64, ReadError> {
+        let found = self.read(self.kind.file_of(hour), |reader| {
+            Ok(polls(&reader.connection, probe, hour)?)
+        })?;
+        Ok(found.unwrap_or(0))
     }
 
     /// Whether no file was found damaged since the last pass.
@@ -368,13 +387,19 @@ impl Days {
     }
 
     fn close(&self, day: i64) {
-        lock(&self.readers).retain(|(at, _)| *at != day);
+        let mut readers = lock(&self.readers);
+        self.closed.fetch_add(1, Ordering::AcqRel);
+        readers.retain(|(at, _)| *at != day);
+        drop(readers);
         lock(&self.writer).take_if(|(at, _)| *at == day);
     }
 
     /// All readers are opened anew: files were changed in a way that what they remember does not follow.
     pub(super) fn close_all(&self) {
-        lock(&self.readers).clear();
+        let mut readers = lock(&self.readers);
+        self.closed.fetch_add(1, Ordering::AcqRel);
+        readers.clear();
+        drop(readers);
         *lock(&self.writer) = None;
     }
 }
@@ -424,6 +449,14 @@ pub(super) fn sealed(
     Ok(bytes
         .map(|bytes| sealed_from(&bytes, probe, hour))
         .transpose()?)
+}
+
+fn polls(connection: &Connection, probe: ProbeId, hour: i64) -> rusqlite::Result<u64> {
+    let polls: Option<i64> = connection
+        .prepare_cached("SELECT polls FROM sealed WHERE probe_id = ?1 AND hour = ?2")?
+        .query_row(params![probe, hour], |row| row.get(0))
+        .optional()?;
+    Ok(polls.unwrap_or(0).cast_unsigned())
 }
 
 /// Back from [`sealed_bytes`].

@@ -77,7 +77,7 @@ impl Inner {
             for of in state.probes.values_mut() {
                 for (hour, rows) in &mut of.hours {
                     if day_of(*hour) == day {
-                        rows.sealed = Arc::default();
+                        (rows.sealed, rows.sealed_polls) = (Arc::default(), 0);
                     }
                 }
             }

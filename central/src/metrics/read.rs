@@ -20,7 +20,7 @@ use super::schema::{DAY_MS, HOUR_MS, day_of, hour_of};
 use super::seal::not_in;
 use super::shape::{Shape, scaled, unit_shown};
 use super::state::{Key, Rows};
-use super::strip::Strip;
+use super::strip::{Head, Line, Strip};
 use super::{Inner, MetricsError};
 use super::{chunk, day, rollup};
 
@@ -111,43 +111,65 @@ impl Gathered {
         }
     }
 
-    /// What a chunk or a day holds of the series that are wanted; of the hours that `hours` names.
-    fn take_strip(&mut self, strip: Strip, hours: impl Fn(i64) -> bool, wanted: &Wanted<'_>) {
-        let shape = &strip.shape;
+    /// What a chunk holds of the series that are wanted.
+    fn take_strip(&mut self, strip: Strip, wanted: &Wanted<'_>) {
         for (column, line) in strip.lines {
-            let metric = shape.metric(column);
-            let one = self.one(shape, column);
-            let mut count = 0;
-            for (at, (head, value)) in strip.heads.iter().zip(&line.values).enumerate() {
-                let Some(raw) = *value else {
-                    continue;
-                };
-                let (at_ms, slot_ms) = (head.at_ms(), head.slot_ms());
-                let span_ms = line.span_of(at, head);
-                if wanted.head(at_ms, slot_ms, span_ms) && hours(hour_of(slot_ms)) {
-                    count += 1;
-                    one.samples.push(Sample {
-                        slot_ms,
-                        at_ms,
-                        span_ms,
-                        raw,
-                        value: scaled(metric, raw),
-                    });
-                }
-            }
-            for (at, kind, raw) in line.anchors {
-                let head = &strip.heads[at as usize];
-                let (at_ms, slot_ms) = (head.at_ms(), head.slot_ms());
-                if wanted.head(at_ms, slot_ms, head.span_ms) && hours(hour_of(slot_ms)) {
-                    one.anchors.push(AnchorValue {
-                        at_ms,
-                        raw,
-                        kind: AnchorKind::from_code(kind).unwrap_or(AnchorKind::Start),
-                    });
-                }
-            }
-            self.samples += count;
+            self.take_line(
+                (&strip.shape, column),
+                (&strip.heads, line),
+                |_| true,
+                wanted,
+            );
         }
+    }
+
+    /// One series, of the hours that `hours` names.
+    fn take_line(
+        &mut self,
+        (shape, column): (&Arc<Shape>, usize),
+        (heads, line): (&[Head], Line),
+        hours: impl Fn(i64) -> bool,
+        wanted: &Wanted<'_>,
+    ) {
+        let metric = shape.metric(column);
+        let one = self.one(shape, column);
+        let before = one.samples.len();
+        // Polls of one hour stand together.
+        let mut last = (i64::MIN, false);
+        let mut taken = |head: &Head, span_ms: u32| {
+            let (at_ms, slot_ms) = (head.at_ms(), head.slot_ms());
+            let hour = hour_of(slot_ms);
+            if hour != last.0 {
+                last = (hour, hours(hour));
+            }
+            (last.1 && wanted.head(at_ms, slot_ms, span_ms)).then_some((at_ms, slot_ms))
+        };
+        for (at, (head, value)) in heads.iter().zip(&line.values).enumerate() {
+            let Some(raw) = *value else {
+                continue;
+            };
+            let span_ms = line.span_of(at, head);
+            if let Some((at_ms, slot_ms)) = taken(head, span_ms) {
+                one.samples.push(Sample {
+                    slot_ms,
+                    at_ms,
+                    span_ms,
+                    raw,
+                    value: scaled(metric, raw),
+                });
+            }
+        }
+        for (at, kind, raw) in line.anchors {
+            let head = &heads[at as usize];
+            if let Some((at_ms, _)) = taken(head, head.span_ms) {
+                one.anchors.push(AnchorValue {
+                    at_ms,
+                    raw,
+                    kind: AnchorKind::from_code(kind).unwrap_or(AnchorKind::Start),
+                });
+            }
+        }
+        self.samples += one.samples.len() - before;
     }
 
     /// The columns of a shape that are wanted, with the place of their series.
@@ -219,27 +241,8 @@ impl Asked<'_> {
             let whose = Whose::of(probe, device, self.day);
             match day::open(&bytes, whose, |hash| reader.shape(hash)) {
                 Ok(day) => {
-                    for part in day.parts {
-                        let of_hours = |hour: i64| self.hours.contains(&hour);
-                        match part.strip(column) {
-                            Ok(Some(strip)) => into.take_strip(strip, of_hours, wanted),
-                            Ok(None) => {}
-                            Err(_) => {
-                                // Which one of them, each for itself.
-                                for of in
-                                    (0..part.shape.columns()).filter(|of| column(&part.shape, *of))
-                                {
-                                    match part.strip(|_, column| column == of) {
-                                        Ok(Some(strip)) => into.take_strip(strip, of_hours, wanted),
-                                        Ok(None) => {}
-                                        Err(_) if part.times().is_err() => {
-                                            broken.push(name(What::Day))
-                                        }
-                                        Err(_) => broken.push(name(What::column(&part.shape, of))),
-                                    }
-                                }
-                            }
-                        }
+                    for part in &day.parts {
+                        broken.extend(self.read_part(part, wanted, into).into_iter().map(name));
                     }
                 }
                 Err(_) => broken.push(name(What::Day)),
@@ -257,7 +260,7 @@ impl Asked<'_> {
             match strips {
                 Ok(strips) => {
                     for strip in strips.into_iter().flatten() {
-                        into.take_strip(strip, |_| true, wanted);
+                        into.take_strip(strip, wanted);
                     }
                 }
                 Err(_) => broken.push(name(What::Hour(hour))),
@@ -268,6 +271,40 @@ impl Asked<'_> {
         }
         broken.dedup();
         Ok(())
+    }
+
+    /// One block of the day's row; what is damaged of it.
+    fn read_part(
+        &self,
+        part: &day::Part<'_>,
+        wanted: &Wanted<'_>,
+        into: &mut Gathered,
+    ) -> Vec<What> {
+        let shape = &part.shape;
+        let columns = || (0..shape.columns()).filter(|column| wanted.column(shape, *column));
+        if columns().next().is_none() {
+            return Vec::new();
+        }
+        let Ok(times) = part.times() else {
+            return vec![What::Day];
+        };
+        let mut broken = Vec::new();
+        for column in columns() {
+            match part.line(column, &times) {
+                Ok(line) => into.take_line(
+                    (shape, column),
+                    (&times.heads, line),
+                    |hour| self.hours.contains(&hour),
+                    wanted,
+                ),
+                Err(_) => {
+                    // Without a sample, but there: its gap is told.
+                    into.one(shape, column);
+                    broken.push(What::column(shape, column));
+                }
+            }
+        }
+        broken
     }
 }
 

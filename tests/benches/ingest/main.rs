@@ -13,9 +13,15 @@
 #[path = "../samples/feed.rs"]
 #[allow(dead_code, reason = "shared with the other bench, which uses the rest")]
 mod feed;
+#[path = "../samples/http.rs"]
+#[allow(dead_code, reason = "shared with the other bench, which uses the rest")]
+mod http;
 #[path = "../samples/measure.rs"]
 #[allow(dead_code, reason = "shared with the other bench, which uses the rest")]
 mod measure;
+#[path = "../samples/peer.rs"]
+#[allow(dead_code, reason = "shared with the other bench, which uses the rest")]
+mod peer;
 #[path = "../samples/set.rs"]
 #[allow(dead_code, reason = "shared with the other bench, which uses the rest")]
 mod set;
@@ -56,7 +62,47 @@ fn main() -> anyhow::Result<()> {
     if only.is_empty() || only == "new" {
         runtime.block_on(new(&mut results, &options))?;
     }
+    if !options.has("--no-peer") && (only.is_empty() || only == "peer") {
+        theirs(&set, &mut results)?;
+    }
     results.finish(options.text("--json"))
+}
+
+/// The same two works with the peer: series it has not seen, then series it knows.
+fn theirs(set: &Set, results: &mut Results) -> anyhow::Result<()> {
+    let data = tempfile::tempdir()?;
+    let Some(peer) = peer::Peer::start(data.path())? else {
+        results.say(
+            "peer",
+            "victoria-metrics is not installed; only ours is measured",
+        );
+        return Ok(());
+    };
+    let fresh = Set::own(1_000, 20);
+    let start_s = START_S - 86_400;
+    let (cpu, bytes) = peer::write(&peer, &fresh, (0, fresh.steps), start_s, 2_000)?;
+    let samples = (fresh.devices * PER * fresh.steps) as f64;
+    results.add(
+        "peer: new series, 2,000 a request",
+        samples / cpu,
+        "samples/CPU s",
+        "VictoriaMetrics",
+    );
+    results.add(
+        "peer: wire, not compressed",
+        bytes as f64 / samples,
+        "B/sample",
+        "VictoriaMetrics",
+    );
+    let (cpu, _) = peer::write(&peer, set, (0, set.steps), START_S, 10_000)?;
+    let samples = (set.devices * PER * set.steps) as f64;
+    results.add(
+        "peer: known series, 10,000 a request",
+        samples / cpu,
+        "samples/CPU s",
+        "VictoriaMetrics",
+    );
+    Ok(())
 }
 
 /// Bytes a sample of a batch's body.
@@ -193,6 +239,7 @@ async fn new(results: &mut Results, options: &Options) -> anyhow::Result<()> {
         samples += made.samples;
         work.push((probe.scope, made.batches));
     }
+    let (memory, _) = measure::memory_of(std::process::id());
     let before = cpu_s();
     for (scope, body) in &layouts {
         metrics.put_layouts(scope, body).await?;
@@ -214,6 +261,10 @@ async fn new(results: &mut Results, options: &Options) -> anyhow::Result<()> {
         "ns CPU/sample",
         "",
     );
-    results.add("new: series", (set.devices * PER) as f64, "series", "");
+    let series = (set.devices * PER) as f64;
+    results.add("new: series", series, "series", "");
+    // Layouts, newest values and proofs; the hours themselves are sealed by now.
+    let grown = measure::memory_of(std::process::id()).0 - memory;
+    results.add("new: memory", grown * 1_048_576.0 / series, "B/series", "");
     Ok(())
 }

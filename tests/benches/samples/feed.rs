@@ -71,6 +71,12 @@ pub(crate) fn probes(set: &Set, count: usize) -> Vec<Probe> {
 }
 
 impl Probe {
+    /// The same at a site that there is.
+    pub(crate) fn at(mut self, customer: &str, site: &str) -> anyhow::Result<Self> {
+        self.scope = ProbeScope::pretended(customer.parse()?, site.parse()?, ProbeId::generate());
+        Ok(self)
+    }
+
     /// The record of its layouts.
     pub(crate) fn layouts_body(&self) -> LayoutsBody {
         LayoutsBody {

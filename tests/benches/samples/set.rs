@@ -80,6 +80,16 @@ impl Set {
         self.values == other.values
     }
 
+    /// A value as a peer is told it: counters as they stand, round-trip times in ms.
+    pub(crate) fn shown(&self, series: usize, step: usize) -> f64 {
+        let value = self.values[series * self.steps + step] as f64;
+        if series % PER == PER - 1 {
+            value / 1e3
+        } else {
+            value
+        }
+    }
+
     fn at(&self, device: usize, series: usize, step: usize) -> i64 {
         self.values[(device * PER + series) * self.steps + step]
     }
