@@ -245,14 +245,19 @@ impl Days {
         work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
     ) -> Result<T, ReadError> {
         *lock(&self.writer) = None;
-        Ok(work(&mut self.connect(day)?)?)
+        let result = self
+            .connect(day)
+            .map_err(ReadError::from)
+            .and_then(|mut connection| Ok(work(&mut connection)?));
+        if result.as_ref().is_err_and(ReadError::is_damage) {
+            self.report_damaged(day);
+        }
+        result
     }
 
     /// Gives what was freed in a day's file back to the file system.
     pub(super) fn shrink(&self, day: i64) -> Result<(), ReadError> {
-        self.alone(day, |connection| {
-            connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
-        })
+        self.alone(day, |connection| vacuum(connection))
     }
 
     /// Runs `read` on a reader of that day; `None` when there is no file, or it is damaged (then it is set aside soon).
@@ -339,7 +344,6 @@ impl Days {
     }
 
     /// Whether no file was found damaged since the last pass.
-    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn are_sound(&self) -> bool {
         lock(&self.damaged).is_empty()
     }
@@ -402,6 +406,15 @@ impl Days {
         drop(readers);
         *lock(&self.writer) = None;
     }
+}
+
+/// Gives the pages that nothing is in back to the file system.
+pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
+    // It frees one page a row.
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 /// Why a day file could not be read.

@@ -4,7 +4,7 @@ use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::days::{Kind, lock};
+use super::days::{Kind, lock, vacuum};
 use super::schema::{DAY_MS, day_of, hour_of};
 use super::{Inner, MetricsError};
 use crate::ledger;
@@ -103,8 +103,7 @@ fn delete_from_file(
         }
     }
     tx.commit()?;
-    connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")?;
-    Ok(())
+    vacuum(connection)
 }
 
 fn forget(c: &Connection, probe: ProbeId) -> rusqlite::Result<()> {

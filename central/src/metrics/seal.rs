@@ -16,7 +16,7 @@ use super::aside::{Broken, What};
 use super::batches::BatchSet;
 use super::chunk::{self, Block, Whose};
 use super::commit::{Content, Raw, read, sql_seq};
-use super::days::{self, ReadError, chunk_id};
+use super::days::{self, Days, ReadError, chunk_id};
 use super::query::AnchorCounts;
 use super::row::Row;
 use super::schema::{HOUR_MS, day_of, hour_of};
@@ -32,6 +32,8 @@ const LATE_QUIET_MS: i64 = 600_000;
 const LATE_BYTES: usize = 8 << 20;
 /// Rows in memory of all probes beyond this: hours are sealed oldest first, whether quiet or not.
 const MEMORY_BYTES: usize = 384 << 20;
+/// How often a pass begins that meets damaged files: each sets one aside.
+const ATTEMPTS: u32 = 4;
 /// Hours of probes that are sealed in one transaction.
 const TOGETHER: usize = 64;
 /// A batch that is sealed and still not accounted for after this long never will be.
@@ -48,8 +50,27 @@ pub enum Pass {
 
 impl Inner {
     /// One pass: catches up with proofs, seals what is due, marks raw batches.
+    ///
+    /// A file that turns out to be damaged is set aside, and the pass begins anew: what waits is not held up by it.
     pub(super) fn seal_pass(&self, pass: Pass) -> Result<(), MetricsError> {
         let _one = lock(&self.sealing);
+        for _ in 1..ATTEMPTS {
+            match self.seal_once(pass) {
+                Err(error) if error.is_corrupt() || !self.are_sound() => {
+                    tracing::warn!(error = %farwatch_shared::error::Chain(&error), "a pass met a damaged file and begins anew");
+                }
+                other => return other,
+            }
+        }
+        self.seal_once(pass)
+    }
+
+    fn are_sound(&self) -> bool {
+        let mut files = [&self.days, &self.five_minutes, &self.hours].into_iter();
+        files.all(Days::are_sound)
+    }
+
+    fn seal_once(&self, pass: Pass) -> Result<(), MetricsError> {
         self.lost_days()?;
         self.set_broken_aside()?;
         self.catch_up()?;
