@@ -5,7 +5,7 @@ use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::{DeviceNo, GapReason};
 use rusqlite::{Connection, params};
 
-use super::days::{ReadError, chunk_id};
+use super::days::{Holders, ReadError, chunk_id};
 use super::gaps::{self, Gap};
 use super::schema::{DAY_MS, HOUR_MS};
 use super::shape::Shape;
@@ -88,8 +88,26 @@ impl Broken {
                 .prepare_cached("DELETE FROM device_days WHERE id = ?1")?
                 .execute([self.source])?,
             // The day's row is written anew without it.
-            What::Column { .. } => 0,
+            What::Column { .. } => return Ok(()),
         };
+        let hours = match self.what {
+            What::Hour(hour) => hour..=hour,
+            What::Day | What::Column { .. } => self.day * 24..=self.day * 24 + 23,
+        };
+        for hour in hours {
+            let mut holders = Holders::of(tx, self.probe, hour)?;
+            if holders.contains(self.source) {
+                holders.remove(self.source);
+                tx.prepare_cached(
+                    "UPDATE sealed SET sources = ?3 WHERE probe_id = ?1 AND hour = ?2",
+                )?
+                .execute(params![
+                    self.probe,
+                    hour,
+                    holders.to_bytes(self.probe, hour)
+                ])?;
+            }
+        }
         Ok(())
     }
 

@@ -14,7 +14,7 @@ use rusqlite::{Connection, params};
 use super::aside::{Broken, What};
 use super::chunk::{self, Whose};
 use super::day;
-use super::days::{self, Days, ReadError, Reader, lock};
+use super::days::{self, Days, Holders, ReadError, Reader, lock};
 use super::query::Resolution;
 use super::rollup::{self, COARSE, Cell, FINE};
 use super::schema::{DAY_MS, HOUR_MS};
@@ -302,6 +302,9 @@ impl One {
             return Ok(None);
         }
         let before = reader.device_day(self.source)?;
+        if before.is_none() {
+            self.find_gone(reader, &hours, broken)?;
+        }
         if hours.is_empty() && before.is_none() {
             return Ok(None);
         }
@@ -341,6 +344,30 @@ impl One {
             });
         }
         Ok(Some(done))
+    }
+
+    /// Hours that are said to be here, without a row of their own and without the day's.
+    fn find_gone(
+        &self,
+        reader: &Reader,
+        hours: &[(i64, Vec<u8>)],
+        broken: &mut Vec<Broken>,
+    ) -> Result<(), ReadError> {
+        for hour in self.day * 24..self.day * 24 + 24 {
+            if hours.iter().all(|(of, _)| *of != hour)
+                && Holders::of(&reader.connection, self.probe, hour)?.contains(self.source)
+            {
+                broken.push(Broken {
+                    probe: self.probe,
+                    device: self.device,
+                    source: self.source,
+                    day: self.day,
+                    what: What::Hour(hour),
+                    body: Vec::new(),
+                });
+            }
+        }
+        Ok(())
     }
 
     fn merge(

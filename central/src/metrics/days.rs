@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use farwatch_shared::clock::Clock;
 use farwatch_shared::id::ProbeId;
-use farwatch_shared::model::DeviceNo;
+use farwatch_shared::model::{DeviceNo, Epoch};
 use farwatch_shared::sqlite::{self, SqliteError};
 use farwatch_shared::wire::DecodeError;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
@@ -121,6 +121,8 @@ pub(super) struct Days {
     clock: Clock,
     there: Mutex<BTreeSet<i64>>,
     readers: Mutex<Vec<(i64, Reader)>>,
+    /// Files whose list of devices was looked at.
+    looked_at: Mutex<BTreeSet<i64>>,
     /// How often readers were closed: one that was at work meanwhile is not kept.
     closed: AtomicU64,
     /// The file that was written last, open.
@@ -158,6 +160,7 @@ impl Days {
             clock,
             there: Mutex::new(there),
             readers: Mutex::default(),
+            looked_at: Mutex::default(),
             closed: AtomicU64::new(0),
             writer: Mutex::default(),
             damaged: Mutex::default(),
@@ -278,7 +281,7 @@ impl Days {
                 .map(|at| readers.remove(at).1)
         };
         let result = idle
-            .map_or_else(|| Reader::open(&self.path(day)), Ok)
+            .map_or_else(|| self.open_reader(day), Ok)
             .and_then(|mut reader| read(&mut reader).map(|value| (value, reader)));
         match result {
             Ok((value, reader)) => {
@@ -348,6 +351,22 @@ impl Days {
         lock(&self.damaged).is_empty()
     }
 
+    /// A device that is not found for damage of the list would look like one without samples: the list is checked once.
+    fn open_reader(&self, day: i64) -> Result<Reader, ReadError> {
+        let reader = Reader::open(&self.path(day))?;
+        if !lock(&self.looked_at).contains(&day) {
+            let said: String =
+                reader
+                    .connection
+                    .query_row("PRAGMA integrity_check(sources)", [], |row| row.get(0))?;
+            if said != "ok" {
+                return Err(DecodeError::Inconsistent("its list of devices is torn").into());
+            }
+            lock(&self.looked_at).insert(day);
+        }
+        Ok(reader)
+    }
+
     /// A day's file turned out to be damaged.
     pub(super) fn report_damaged(&self, day: i64) {
         lock(&self.damaged).insert(day);
@@ -363,6 +382,7 @@ impl Days {
                 Ok(aside) => {
                     tracing::error!(path = %aside.display(), "a damaged day of samples was set aside");
                     lock(&self.there).remove(&day);
+                    lock(&self.looked_at).remove(&day);
                     gone.push((day, aside));
                 }
                 Err(error) => {
@@ -462,6 +482,53 @@ pub(super) fn sealed(
     Ok(bytes
         .map(|bytes| sealed_from(&bytes, probe, hour))
         .transpose()?)
+}
+
+/// Which sources have samples of an hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holders(BatchSet);
+
+impl Holders {
+    pub(super) fn contains(&self, source: i64) -> bool {
+        self.0.contains(Epoch(0), source.cast_unsigned())
+    }
+
+    pub(super) fn insert(&mut self, source: i64) {
+        self.0.insert(Epoch(0), source.cast_unsigned());
+    }
+
+    pub(super) fn remove(&mut self, source: i64) {
+        self.0.remove(Epoch(0), source.cast_unsigned());
+    }
+
+    /// Of an hour of a probe; empty when it is not sealed.
+    pub(super) fn of(
+        connection: &Connection,
+        probe: ProbeId,
+        hour: i64,
+    ) -> Result<Self, ReadError> {
+        let bytes: Option<Vec<u8>> = connection
+            .prepare_cached("SELECT sources FROM sealed WHERE probe_id = ?1 AND hour = ?2")?
+            .query_row(params![probe, hour], |row| row.get(0))
+            .optional()?;
+        let set = bytes.map(|bytes| Self::from_bytes(&bytes, probe, hour));
+        Ok(set.transpose()?.unwrap_or_default())
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8], probe: ProbeId, hour: i64) -> Result<Self, DecodeError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let whose = Whose::of(probe, DeviceNo(u32::MAX), hour);
+        BatchSet::from_bytes(whose.check(bytes)?.0).map(Self)
+    }
+
+    pub(super) fn to_bytes(&self, probe: ProbeId, hour: i64) -> Vec<u8> {
+        let mut bytes = vec![0; 4];
+        bytes.extend(self.0.to_bytes());
+        Whose::of(probe, DeviceNo(u32::MAX), hour).sign(&mut bytes);
+        bytes
+    }
 }
 
 fn polls(connection: &Connection, probe: ProbeId, hour: i64) -> rusqlite::Result<u64> {

@@ -3,7 +3,7 @@
 //! Every chunk has a checksum by whose it is, so that whatever is read out of a torn file is either right or left. The rest
 //! of the hours that metrics.db knows to be sealed there is said to be missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::chunk::{self, Whose};
 use super::day;
-use super::days::{self, ReadError, chunk_id, lock};
+use super::days::{self, Holders, ReadError, chunk_id, lock};
 use super::gaps::{self, Gap};
 use super::schema::{HOUR_MS, day_of};
 use super::shape::Shape;
@@ -34,6 +34,7 @@ struct Hour {
     probe: ProbeId,
     hour: i64,
     batches: Vec<u8>,
+    holders: Holders,
     samples: i64,
     polls: i64,
     rolled: i64,
@@ -45,6 +46,8 @@ struct Device {
     device: DeviceNo,
     day: Option<Vec<u8>>,
     hours: Vec<(i64, Vec<u8>)>,
+    /// Hours that it has samples of.
+    sealed: Vec<i64>,
     /// Hours that could not be read; all of them when the day's row could not.
     lost: Vec<i64>,
 }
@@ -108,12 +111,15 @@ fn save(day: i64, path: &Path) -> Result<Saved, ReadError> {
     .collect();
     saved.hours = rows(
         &c,
-        "SELECT probe_id, hour, batches, samples, polls, rolled FROM sealed",
+        "SELECT probe_id, hour, batches, samples, polls, rolled, sources FROM sealed",
         |row| {
+            let (probe, hour, sources) = (row.get(0)?, row.get(1)?, row.get::<_, Vec<u8>>(6)?);
             Ok(Hour {
-                probe: row.get(0)?,
-                hour: row.get(1)?,
+                probe,
+                hour,
                 batches: row.get(2)?,
+                holders: Holders::from_bytes(&sources, probe, hour)
+                    .map_err(|_| rusqlite::Error::InvalidQuery)?,
                 samples: row.get(3)?,
                 polls: row.get(4)?,
                 rolled: row.get(5)?,
@@ -123,23 +129,27 @@ fn save(day: i64, path: &Path) -> Result<Saved, ReadError> {
     saved.hours.retain(|of| {
         day_of(of.hour) == day && days::sealed_from(&of.batches, of.probe, of.hour).is_ok()
     });
-    let sources = rows(&c, "SELECT id, probe_id, device FROM sources", |row| {
-        Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?))
-    })?;
+    // The table and its index say the same; where one of them was changed, the other is right.
+    let mut sources = BTreeSet::new();
+    for by in ["NOT INDEXED", "INDEXED BY sqlite_autoindex_sources_1"] {
+        let sql = format!("SELECT id, probe_id, device FROM sources {by}");
+        sources.extend(rows(&c, &sql, |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, ProbeId>(1)?,
+                row.get::<_, DeviceNo>(2)?,
+            ))
+        })?);
+    }
     for (source, probe, device) in sources {
         let sealed: Vec<i64> = saved
             .hours
             .iter()
-            .filter(|of| of.probe == probe)
+            .filter(|of| of.probe == probe && of.holders.contains(source))
             .map(|of| of.hour)
             .collect();
-        saved.devices.push(device_of(
-            &c,
-            day,
-            (source, probe, device),
-            &sealed,
-            &saved.shapes,
-        ));
+        let of = device_of(&c, day, (source, probe, device), &sealed, &saved.shapes);
+        saved.devices.push(of);
     }
     Ok(saved)
 }
@@ -179,6 +189,7 @@ fn device_of(
         device,
         day: None,
         hours: Vec::new(),
+        sealed: sealed.to_vec(),
         lost: Vec::new(),
     };
     match body("SELECT body FROM device_days WHERE id = ?1", source) {
@@ -198,7 +209,6 @@ fn device_of(
             {
                 of.hours.push((hour, body));
             }
-            // A tree whose pages were changed may have lost a row without an error.
             Ok(None) if of.day.is_some() => {}
             Ok(_) | Err(()) => of.lost.push(hour),
         }
@@ -221,13 +231,29 @@ impl Saved {
         for shape in self.shapes.values() {
             days::put_shape(tx, shape)?;
         }
+        let mut held: BTreeMap<(ProbeId, i64), Holders> = BTreeMap::new();
+        for of in &self.devices {
+            let source = days::put_source(tx, of.probe, of.device)?;
+            let chunks = of.hours.iter().map(|(hour, _)| hour);
+            let of_day = of.sealed.iter().filter(|_| of.day.is_some());
+            for hour in chunks.chain(of_day) {
+                held.entry((of.probe, *hour)).or_default().insert(source);
+            }
+        }
         for of in &self.hours {
+            let holders = held.remove(&(of.probe, of.hour)).unwrap_or_default();
             tx.prepare_cached(
-                "INSERT INTO sealed (probe_id, hour, batches, samples, polls, rolled)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO sealed (probe_id, hour, batches, samples, polls, rolled, sources)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
-                of.probe, of.hour, of.batches, of.samples, of.polls, of.rolled
+                of.probe,
+                of.hour,
+                of.batches,
+                of.samples,
+                of.polls,
+                of.rolled,
+                holders.to_bytes(of.probe, of.hour)
             ])?;
         }
         for of in &self.devices {

@@ -12,7 +12,7 @@ use farwatch_shared::model::{AnchorKind, InstanceNo, MetricKind};
 use super::aside::{Broken, What};
 use super::bucket::{self, How, Rolled, Sample};
 use super::chunk::Whose;
-use super::days::{self, Days, ReadError, Reader};
+use super::days::{self, Days, Holders, ReadError, Reader};
 use super::gaps::{self, Gap};
 use super::query::{AnchorValue, GapSpan, Increase, Range, RangeQuery, Resolution, Series, Source};
 use super::row::Row;
@@ -237,9 +237,11 @@ impl Asked<'_> {
             body: Vec::new(),
         };
         let column = |shape: &Shape, column: usize| wanted.column(shape, column);
-        if let Some(bytes) = reader.device_day(self.id)? {
+        let mut gone = Vec::new();
+        let day = reader.device_day(self.id)?;
+        if let Some(bytes) = &day {
             let whose = Whose::of(probe, device, self.day);
-            match day::open(&bytes, whose, |hash| reader.shape(hash)) {
+            match day::open(bytes, whose, |hash| reader.shape(hash)) {
                 Ok(day) => {
                     for part in &day.parts {
                         broken.extend(self.read_part(part, wanted, into).into_iter().map(name));
@@ -250,6 +252,7 @@ impl Asked<'_> {
         }
         for &hour in self.hours {
             let Some(bytes) = reader.chunk(self.id, hour)? else {
+                gone.push(hour);
                 continue;
             };
             let whose = Whose::of(probe, device, hour);
@@ -267,6 +270,13 @@ impl Asked<'_> {
             }
             if into.samples > self.limit {
                 break;
+            }
+        }
+        if day.is_none() {
+            for hour in gone {
+                if Holders::of(&reader.connection, probe, hour)?.contains(self.id) {
+                    broken.push(name(What::Hour(hour)));
+                }
             }
         }
         broken.dedup();

@@ -16,7 +16,7 @@ use super::aside::{Broken, What};
 use super::batches::BatchSet;
 use super::chunk::{self, Block, Whose};
 use super::commit::{Content, Raw, read, sql_seq};
-use super::days::{self, Days, ReadError, chunk_id};
+use super::days::{self, Days, Holders, ReadError, chunk_id};
 use super::query::AnchorCounts;
 use super::row::Row;
 use super::schema::{HOUR_MS, day_of, hour_of};
@@ -441,21 +441,23 @@ fn write_hour(tx: &Connection, one: &Frozen, broken: &mut Vec<Broken>) -> Result
     if !keep.contains(&true) {
         return Ok(());
     }
-    let written = write_chunks(tx, probe, hour, rows, &keep, broken)?;
+    let mut holders = Holders::of(tx, probe, hour)?;
+    let written = write_chunks(tx, one, &keep, &mut holders, broken)?;
     for (epoch, seq) in &rows.batches {
         batches.insert(*epoch, *seq);
     }
     tx.prepare_cached(
-        "INSERT INTO sealed (probe_id, hour, batches, samples, polls) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO sealed (probe_id, hour, batches, samples, polls, sources) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT DO UPDATE SET batches = excluded.batches, samples = samples + excluded.samples,
-             polls = polls + excluded.polls, rolled = CASE rolled WHEN 2 THEN 2 ELSE 0 END",
+             polls = polls + excluded.polls, sources = excluded.sources, rolled = CASE rolled WHEN 2 THEN 2 ELSE 0 END",
     )?
     .execute(params![
         probe,
         hour,
         days::sealed_bytes(&batches, probe, hour),
         written.samples,
-        written.polls
+        written.polls,
+        holders.to_bytes(probe, hour)
     ])?;
     Ok(())
 }
@@ -469,12 +471,12 @@ struct Written {
 
 fn write_chunks(
     tx: &Connection,
-    probe: ProbeId,
-    hour: i64,
-    rows: &Rows,
+    one: &Frozen,
     keep: &[bool],
+    holders: &mut Holders,
     broken: &mut Vec<Broken>,
 ) -> Result<Written, ReadError> {
+    let (probe, hour, rows) = (one.probe, one.hour, &one.rows);
     let mut shapes: HashMap<u64, Arc<Shape>> = HashMap::new();
     let mut written = Written::default();
     let mut devices: Vec<_> = rows.devices.iter().collect();
@@ -499,6 +501,7 @@ fn write_chunks(
             });
         }
         let source = days::put_source(tx, probe, *device)?;
+        holders.insert(source);
         let id = chunk_id(source, hour);
         let before: Option<Vec<u8>> = tx
             .prepare_cached("SELECT body FROM chunks WHERE id = ?1")?

@@ -18,6 +18,9 @@ CREATE TABLE aside (
 -- Polls of the hour, so that no probe fills it without end.
 ALTER TABLE sealed ADD COLUMN polls INTEGER NOT NULL DEFAULT 0;
 
+-- Which sources have samples of the hour, so that a row that is gone is noticed.
+ALTER TABLE sealed ADD COLUMN sources BLOB NOT NULL DEFAULT x'';
+
 -- `rolled`: 1 the day's row and the roll-ups say what is here; 0 something came since; 2 the roll-ups were lost.
 DROP INDEX sealed_to_roll;
 UPDATE sealed SET rolled = 0;
