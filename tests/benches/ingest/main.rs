@@ -7,7 +7,8 @@
     clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a bench measures and prints; nothing depends on it"
+    clippy::disallowed_methods,
+    reason = "a bench measures and prints, and waits for a peer to rest; nothing depends on it"
 )]
 
 #[path = "../samples/feed.rs"]

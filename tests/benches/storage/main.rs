@@ -7,7 +7,8 @@
     clippy::print_stdout,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
-    reason = "a bench measures and prints; nothing depends on it"
+    clippy::disallowed_methods,
+    reason = "a bench measures and prints, and waits for a peer to rest; nothing depends on it"
 )]
 
 #[path = "../samples/feed.rs"]
@@ -36,7 +37,7 @@ use farwatch_tests::Kill;
 use farwatch_tests::central::Central;
 
 use feed::{Cut, Probe};
-use measure::{Options, Results, bytes_under};
+use measure::{Options, Results};
 use set::{INTERVAL_S, PER, Set};
 
 const HOUR_STEPS: usize = 60;
@@ -63,8 +64,7 @@ fn main() -> anyhow::Result<()> {
 
 /// Midnight so many days before today, UTC.
 fn midnight(days_ago: i64) -> i64 {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let now = now.map_or(0, |since| since.as_secs() as i64);
+    let now = Clock::system().now().secs();
     (now.div_euclid(DAY_S) - days_ago) * DAY_S
 }
 
@@ -286,6 +286,5 @@ fn theirs(set: &Set, results: &mut Results) -> anyhow::Result<()> {
         "MiB",
         "VictoriaMetrics",
     );
-    let _ = bytes_under;
     Ok(())
 }
