@@ -101,15 +101,15 @@ impl Inner {
 /// Reads what can be read, each part for itself.
 fn save(day: i64, path: &Path) -> Result<Saved, ReadError> {
     let c = sqlite::open_reader(path)?;
-    let mut saved = Saved::default();
-    saved.shapes = rows(&c, "SELECT body FROM shapes", |row| {
+    let bodies = rows(&c, "SELECT body FROM shapes", |row| {
         row.get::<_, Vec<u8>>(0)
-    })?
-    .iter()
-    .filter_map(|body| Shape::from_bytes(body).ok())
-    .map(|shape| (shape.hash, Arc::new(shape)))
-    .collect();
-    saved.hours = rows(
+    })?;
+    let shapes = bodies
+        .iter()
+        .filter_map(|body| Shape::from_bytes(body).ok())
+        .map(|shape| (shape.hash, Arc::new(shape)))
+        .collect();
+    let hours = rows(
         &c,
         "SELECT probe_id, hour, batches, samples, polls, rolled, sources FROM sealed",
         |row| {
@@ -126,6 +126,11 @@ fn save(day: i64, path: &Path) -> Result<Saved, ReadError> {
             })
         },
     )?;
+    let mut saved = Saved {
+        shapes,
+        hours,
+        devices: Vec::new(),
+    };
     saved.hours.retain(|of| {
         day_of(of.hour) == day && days::sealed_from(&of.batches, of.probe, of.hour).is_ok()
     });
