@@ -183,6 +183,18 @@ impl Central {
             .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
     }
 
+    /// Where its API is, on 127.0.0.1.
+    #[must_use]
+    pub const fn http_port(&self) -> u16 {
+        self.http_port
+    }
+
+    /// The admin's session, as a `Cookie` header says it.
+    #[must_use]
+    pub fn cookie(&self) -> &str {
+        &self.cookie
+    }
+
     /// The process, for signals.
     #[must_use]
     pub fn process(&self) -> Option<&Process> {
