@@ -113,6 +113,7 @@ pub struct Inventory {
     devices: BTreeMap<DeviceNo, Device>,
     by_address: HashMap<IpAddr, DeviceNo>,
     last: u32,
+    changes: u64,
 }
 
 impl Inventory {
@@ -123,6 +124,7 @@ impl Inventory {
             return;
         };
         let no = DeviceNo(record.device);
+        self.changes += 1;
         let device = Device {
             no,
             address,
@@ -138,6 +140,12 @@ impl Inventory {
     /// Central knows numbers up to this one: none of them is minted again.
     pub fn floor(&mut self, highest: u32) {
         self.last = self.last.max(highest);
+    }
+
+    /// Rises with every change that may make it more or fewer devices, or ports.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The highest number ever given.
@@ -188,6 +196,7 @@ impl Inventory {
     /// Takes what was met at an address. `is_down` says of a known device that it does not answer where it was: one that
     /// is met elsewhere has moved.
     pub fn observe(&mut self, found: Found, is_down: impl Fn(DeviceNo) -> bool) -> Observed {
+        self.changes += 1;
         let mut out = Observed {
             device: DeviceNo(0),
             new: false,
@@ -271,6 +280,7 @@ impl Inventory {
         let Some(device) = self.devices.get_mut(&no) else {
             return false;
         };
+        self.changes += 1;
         let before = device.clone();
         device.record.interfaces = matched.records;
         if *device.private.ports != *matched.ports {
@@ -309,6 +319,7 @@ impl Inventory {
         else {
             return false;
         };
+        self.changes += 1;
         device.record.retired = true;
         device.record.at = at;
         self.by_address.retain(|_, owner| *owner != no);
@@ -343,6 +354,7 @@ impl Inventory {
             }
         }
         self.iter()
+            .filter(|device| evidence.touches(&device.record))
             .find(|device| {
                 matches!(
                     Evidence::of_record(&device.record).compare(&evidence),

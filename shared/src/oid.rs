@@ -131,6 +131,15 @@ impl Oid {
         self.as_ber().starts_with(prefix.as_ber())
     }
 
+    /// Whether this is the instance of `column` in the row `index`.
+    #[must_use]
+    pub fn is_instance(&self, column: &Self, index: &Index) -> bool {
+        let (octets, row) = (self.as_ber(), index.0.as_slice());
+        octets.len() == column.as_ber().len() + row.len()
+            && octets.ends_with(row)
+            && octets.starts_with(column.as_ber())
+    }
+
     /// What follows `prefix`; `None` when this OID does not lie under it.
     #[must_use]
     pub fn index_under(&self, prefix: &Self) -> Option<Index> {
@@ -517,6 +526,10 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let Some(at) = a.iter().zip(b).position(|(x, y)| x != y) else {
         return a.len().cmp(&b.len());
     };
+    // Nearly always the arcs that differ take one octet each: they are the numbers.
+    if (a[at] | b[at]) < 0x80 && (at == 0 || a[at - 1] < 0x80) {
+        return a[at].cmp(&b[at]);
+    }
     let start = arc_start(a, at);
     let arc = |octets| RawArcs(octets).next();
     arc(&a[start..]).cmp(&arc(&b[start..]))

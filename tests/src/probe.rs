@@ -43,12 +43,20 @@ impl Probe {
     /// # Errors
     /// It is not built.
     pub fn start(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.start_with(&[], envs)
+    }
+
+    /// The same with more arguments of `farwatch-probe run`.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn start_with(&mut self, more: &[&str], envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let at = self.dir.display().to_string();
         let envs: Vec<_> = envs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
-        let args = ["run", "--data-dir", &at];
+        let args = [&["run", "--data-dir", &at], more].concat();
         self.process = Some(Process::start(
             "farwatch-probe",
             &args,

@@ -143,12 +143,21 @@ impl PollAnswer {
             overran: matches!(reading.cut, Some(WalkError::OutOfTime { .. })),
             ..Self::default()
         };
+        answer.raw.reserve(1 + job.ports.len() * INTERFACE.len());
         answer.raw.push(answer.uptime_ticks.map(i64::from));
+        answer.discontinuity.reserve(job.ports.len());
+        answer.states.reserve(job.ports.len());
+        // Rows of each group met so far: where the next one's cells are, when none is missing.
+        let mut met = vec![0_usize; groups.len()];
         for port in &*job.ports {
             let row = Index::from(port.if_index);
             let place = groups.iter().position(|group| group.mask == port.mask);
             let table = place.and_then(|at| reading.tables.get(at));
-            let value = |place: usize| table.and_then(|table| table.value(place, &row));
+            let near = place.map_or(0, |at| {
+                met[at] += 1;
+                met[at] - 1
+            });
+            let value = |place: usize| table.and_then(|table| table.value_near(place, &row, near));
             let mut state = (port.instance, None, None);
             let mut place = 0;
             for column in plan::columns(port.mask) {

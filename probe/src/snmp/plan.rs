@@ -83,6 +83,16 @@ impl Table {
         Some(&column.cells[at].value)
     }
 
+    /// The same, where rows are asked for in about the order in which they were read: `place` is where to look first.
+    #[must_use]
+    pub fn value_near(&self, column: usize, row: &Index, place: usize) -> Option<&Value> {
+        let cells = self.columns.get(column)?;
+        match cells.cells.get(place) {
+            Some(cell) if cell.oid.is_instance(&cells.oid, row) => Some(&cell.value),
+            _ => self.value(column, row),
+        }
+    }
+
     /// Row by row: for each index the values in the plan's order of columns, `None` where a column has none.
     #[must_use]
     pub fn rows(&self) -> BTreeMap<Index, Vec<Option<&Value>>> {

@@ -1,5 +1,7 @@
 //! Columns read side by side: one GETBULK for several, filled to the packet, until each has ended.
 
+use std::cmp::Ordering;
+
 use farwatch_shared::oid::{Index, Oid};
 
 use super::exchange::Call;
@@ -285,7 +287,7 @@ impl Cursor {
         if self.done {
             return Ok(());
         }
-        if value == Value::EndOfMibView || !oid.starts_with(&self.column) {
+        if matches!(value, Value::EndOfMibView) || !oid.starts_with(&self.column) {
             self.done = true;
             return Ok(());
         }
@@ -294,12 +296,12 @@ impl Cursor {
             return Err((self.at.clone(), oid));
         }
         if let Some((last, rows)) = &mut self.until {
-            if oid > *last {
-                self.done = true;
+            let past = oid.cmp(last);
+            self.done = past != Ordering::Less;
+            if past == Ordering::Greater {
                 return Ok(());
             }
             *rows = rows.saturating_sub(1).max(1);
-            self.done = oid == *last;
         }
         self.at = oid.clone();
         if !value.is_missing() {

@@ -183,12 +183,15 @@ impl Call<'_> {
 
     /// Values to ask for in one GETBULK: what the device takes, and what fits into a packet by what it sent so far.
     pub(super) fn bulk_values(&self) -> usize {
+        let learned = *self.peer.learned();
         let octets = match self.cost.varbinds {
-            0..8 => ORDINARY_VARBIND,
+            0..8 => learned
+                .varbind_octets
+                .map_or(ORDINARY_VARBIND, |octets| u64::from(octets.get()).max(10)),
             seen => (self.cost.received_octets / u64::from(seen)).max(10),
         };
         let fit = self.packet_octets() / usize::try_from(octets).unwrap_or(usize::MAX);
-        fit.clamp(1, self.peer.learned().bulk.limit())
+        fit.clamp(1, learned.bulk.limit())
     }
 
     /// The scalars of a plan, when they can ride along with the first GETBULK.
