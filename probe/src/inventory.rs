@@ -3,6 +3,7 @@
 //! - [`facts`] what a device says of itself
 //! - [`evidence`] is this the same device?
 //! - [`interfaces`] who an interface is, whatever its index
+//! - [`packed`] interfaces while nobody looks at them
 //! - [`vendor`] maker, system, purpose
 //! - [`topology`] who stands before whom
 //! - [`store`] its tables in the spool's file
@@ -12,6 +13,7 @@
 pub mod evidence;
 pub mod facts;
 pub mod interfaces;
+mod packed;
 pub mod store;
 pub mod topology;
 pub mod vendor;
@@ -23,13 +25,14 @@ use std::sync::Arc;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{DeviceNo, EventKind, InstanceNo, Severity};
 use farwatch_shared::text::DeviceText;
-use farwatch_shared::wire::message::batch::{DeviceRecord, EventRecord};
+use farwatch_shared::wire::message::batch::{DeviceRecord, EventRecord, InterfaceRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::detect::NO_STATE;
 use crate::monitor::layout::Port;
 use evidence::{Evidence, Verdict};
 use facts::{Around, Facts};
+use packed::Packed;
 
 /// What discovery met at an address.
 #[derive(Clone, Debug)]
@@ -68,10 +71,11 @@ pub struct Device {
     pub no: DeviceNo,
     /// Where it is asked.
     pub address: IpAddr,
-    /// As Central knows it.
+    /// As Central knows it, without its interfaces: [`Device::whole`] has them.
     pub record: DeviceRecord,
     /// What only this probe needs to know.
     pub private: Private,
+    packed: Packed,
 }
 
 /// What only this probe needs to know of a device.
@@ -125,12 +129,14 @@ impl Inventory {
         };
         let no = DeviceNo(record.device);
         self.changes += 1;
-        let device = Device {
+        let mut device = Device {
             no,
             address,
             record,
             private,
+            packed: Packed::default(),
         };
+        device.pack();
         if !device.record.retired {
             self.index(&device);
         }
@@ -213,6 +219,7 @@ impl Inventory {
         let Some(mut device) = self.devices.remove(&no) else {
             return out;
         };
+        device.unpack();
         let before = device.clone();
         let moved = device.address != found.address
             && (is_down(no) || device.record.snmp == "none" && found.snmp.is_some());
@@ -241,6 +248,7 @@ impl Inventory {
         }
         self.index(&device);
         let own: Vec<IpAddr> = device.own_addresses().collect();
+        device.pack();
         self.devices.insert(no, device);
         self.absorb(no, &own, &mut out);
         out
@@ -252,8 +260,9 @@ impl Inventory {
             return false;
         };
         let mut neighbours = around.neighbours;
+        let interfaces = device.interfaces();
         for neighbour in &mut neighbours {
-            let local = device.record.interfaces.iter().find(|interface| {
+            let local = interfaces.iter().find(|interface| {
                 interface.present
                     && !neighbour.local_port.is_empty()
                     && [&interface.name, &interface.descr, &interface.alias]
@@ -281,6 +290,7 @@ impl Inventory {
             return false;
         };
         self.changes += 1;
+        device.unpack();
         let before = device.clone();
         device.record.interfaces = matched.records;
         if *device.private.ports != *matched.ports {
@@ -293,6 +303,7 @@ impl Inventory {
         if differs {
             device.record.at = at;
         }
+        device.pack();
         differs
     }
 
@@ -395,6 +406,7 @@ impl Inventory {
                 ..DeviceRecord::default()
             },
             private: Private::default(),
+            packed: Packed::default(),
         };
         self.devices.insert(no, device);
         no
@@ -456,6 +468,30 @@ impl Device {
         }
     }
 
+    /// Its interfaces, unpacked.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<InterfaceRecord> {
+        self.packed.interfaces()
+    }
+
+    /// As Central knows it.
+    #[must_use]
+    pub fn whole(&self) -> DeviceRecord {
+        DeviceRecord {
+            interfaces: self.interfaces(),
+            ..self.record.clone()
+        }
+    }
+
+    fn pack(&mut self) {
+        self.packed = Packed::of(&self.record.interfaces);
+        self.record.interfaces = Vec::new();
+    }
+
+    fn unpack(&mut self) {
+        self.record.interfaces = std::mem::take(&mut self.packed).interfaces();
+    }
+
     /// Whether it is asked by SNMP.
     #[must_use]
     pub fn has_snmp(&self) -> bool {
@@ -465,9 +501,8 @@ impl Device {
     /// The name of an interface, for people.
     #[must_use]
     pub fn interface_name(&self, instance: InstanceNo) -> String {
-        let record = self
-            .record
-            .interfaces
+        let interfaces = self.interfaces();
+        let record = interfaces
             .iter()
             .find(|interface| interface.instance == instance.0);
         match record {

@@ -140,6 +140,16 @@ impl Oid {
             && octets.starts_with(column.as_ber())
     }
 
+    /// The order of two that both lie under `prefix`: only what follows it is looked at.
+    #[must_use]
+    pub fn cmp_under(&self, other: &Self, prefix: &Self) -> Ordering {
+        let from = prefix.as_ber().len();
+        match (self.as_ber().get(from..), other.as_ber().get(from..)) {
+            (Some(a), Some(b)) => compare(a, b),
+            _ => self.cmp(other),
+        }
+    }
+
     /// What follows `prefix`; `None` when this OID does not lie under it.
     #[must_use]
     pub fn index_under(&self, prefix: &Self) -> Option<Index> {
@@ -500,6 +510,12 @@ struct Checked {
 
 /// Every arc is complete and below 2³².
 fn check(octets: &[u8]) -> Result<Checked, OidError> {
+    if octets.is_ascii() {
+        return Ok(Checked {
+            count: octets.len(), // each is an arc
+            padded: false,
+        });
+    }
     let (mut count, mut padded, mut arc) = (0, false, 0_u64);
     let mut within = false;
     for &octet in octets {
@@ -678,7 +694,11 @@ mod tests {
             prop_assert!(x.starts_with(&prefix));
             let index = x.index_under(&prefix).unwrap();
             prop_assert_eq!(index.arcs().collect::<Vec<_>>(), &a[cut..]);
-            prop_assert_eq!(prefix.with_index(&index), x);
+            prop_assert_eq!(&prefix.with_index(&index), &x);
+            let other = Oid::from_arcs(&[&a[..cut], &b[..]].concat()).unwrap();
+            prop_assert_eq!(x.cmp_under(&other, &prefix), x.cmp(&other));
+            prop_assert!(x.is_instance(&prefix, &index));
+            prop_assert_eq!(other.is_instance(&prefix, &index), other == x);
         }
 
         #[test]

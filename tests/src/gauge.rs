@@ -25,11 +25,18 @@ pub fn read(pid: u32) -> anyhow::Result<Reading> {
     for child in children(pid) {
         ticks += self::ticks(child).unwrap_or(0);
     }
-    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("ticks a second")?;
     Ok(Reading {
         at: Instant::now(),
-        cpu_s: to_f64(ticks) / to_f64(u64::try_from(per_second)?),
+        cpu_s: seconds(ticks)?,
     })
+}
+
+/// CPU of this process's children that have ended, seconds.
+///
+/// # Errors
+/// None on Linux.
+pub fn ended_children_s() -> anyhow::Result<f64> {
+    seconds(fields(std::process::id(), [13, 14])?)
 }
 
 /// Resident memory, MiB: now and at its highest.
@@ -113,15 +120,27 @@ pub fn on_processor<T>(number: usize, start: impl FnOnce() -> T) -> T {
     start()
 }
 
+/// User and system time.
 fn ticks(pid: u32) -> anyhow::Result<u64> {
+    fields(pid, [11, 12])
+}
+
+/// The sum of two fields of /proc/PID/stat, counted from after the name.
+fn fields(pid: u32, places: [usize; 2]) -> anyhow::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
     // The name stands in brackets and may hold blanks.
     let (_, rest) = text.rsplit_once(')').context("a line of /proc/PID/stat")?;
     let fields: Vec<&str> = rest.split_whitespace().collect();
-    let at = |place: usize| -> anyhow::Result<u64> {
-        Ok(fields.get(place).context("a short line")?.parse()?)
-    };
-    Ok(at(11)? + at(12)?)
+    let mut sum = 0;
+    for place in places {
+        sum += fields.get(place).context("a short line")?.parse::<u64>()?;
+    }
+    Ok(sum)
+}
+
+fn seconds(ticks: u64) -> anyhow::Result<f64> {
+    let per_second = sysconf(SysconfVar::CLK_TCK)?.context("ticks a second")?;
+    Ok(to_f64(ticks) / to_f64(u64::try_from(per_second)?))
 }
 
 fn children(pid: u32) -> Vec<u32> {

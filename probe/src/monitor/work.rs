@@ -403,7 +403,8 @@ impl Working {
     }
 
     fn count(&mut self) {
-        self.totals.up = self.states().alive();
+        let alive = self.states().alive();
+        self.totals.up = alive;
         if self.counted != self.inventory.changes() {
             self.counted = self.inventory.changes();
             self.totals.devices = u32::try_from(self.inventory.len()).unwrap_or(u32::MAX);
@@ -566,7 +567,7 @@ impl Working {
             .collect();
         let news = News {
             rows: known.iter().map(|device| Row::of(device)).collect(),
-            devices: known.iter().map(|device| device.record.clone()).collect(),
+            devices: known.iter().map(|device| device.whole()).collect(),
             forgotten: known
                 .iter()
                 .filter(|device| device.record.retired)

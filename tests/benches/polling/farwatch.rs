@@ -16,15 +16,15 @@ use super::responder;
 
 /// What is to be measured.
 #[derive(Clone, Copy, Debug)]
-pub struct Work {
+pub(crate) struct Work {
     /// How many devices.
-    pub devices: u32,
+    pub(crate) devices: u32,
     /// How often each is polled.
-    pub interval_s: u32,
+    pub(crate) interval_s: u32,
     /// How far away each is.
-    pub delay: Duration,
+    pub(crate) delay: Duration,
     /// How long the steady window lasts.
-    pub window: Duration,
+    pub(crate) window: Duration,
 }
 
 /// A site that is watched.
@@ -41,7 +41,7 @@ struct Watched {
 ///
 /// # Errors
 /// Whatever failed, in words.
-pub async fn measure(fleet: &Fleet, works: &[Work]) -> anyhow::Result<Vec<Cost>> {
+pub(crate) async fn measure(fleet: &Fleet, works: &[Work]) -> anyhow::Result<Vec<Cost>> {
     let devices = works.first().context("no work")?.devices;
     let mut watched = Watched::start(fleet.port, devices).await?;
     let discovered = gauge::memory_mib(watched.pid()?)?;
@@ -137,13 +137,13 @@ impl Watched {
         start_probe(&mut self.probe)?;
         let pid = self.pid()?;
         let mut began = None;
-        let settled = Duration::from_secs(u64::from(work.interval_s)) + SETTLING;
+        // Two rounds: with the first, and again a minute later, every counter's raw value is sent; then only hourly.
+        let settled = Duration::from_secs(u64::from(work.interval_s)) * 2 + SETTLING;
         let (first, cpu_first) = loop {
             let (status, cpu) = next_status(&self.probe.dir, pid).await?;
             if status["polls_total"].as_u64().unwrap_or(0) > 0 && began.is_none() {
                 began = Some(spawned.elapsed());
             }
-            // Two rounds of polls, so that what a first one costs is over.
             if spawned.elapsed() >= settled {
                 break (status, cpu);
             }
@@ -239,5 +239,5 @@ const SETTINGS: [&str; 12] = [
     "--icmp-rate",
     "10000",
 ];
-/// How long a started probe is left alone beside one interval.
+/// How long a started probe is left alone, beside two intervals.
 const SETTLING: Duration = Duration::from_secs(10);

@@ -11,11 +11,11 @@ use super::responder::Responder;
 
 /// Devices that answer; they end with this.
 #[derive(Debug)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     /// Where they answer.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Who plays them.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     _ours: Option<Responder>,
     theirs: Option<Child>,
 }
@@ -25,7 +25,7 @@ impl Fleet {
     ///
     /// # Errors
     /// No port, or the program does not start.
-    pub fn start(program: Option<&Path>, delay: Duration) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: Option<&Path>, delay: Duration) -> anyhow::Result<Self> {
         let port = free_udp_and_tcp_port()?;
         let Some(program) = program else {
             let ours = gauge::on_processor(RESPONDER, || {
@@ -56,7 +56,7 @@ impl Fleet {
     }
 
     /// The faster one, where it was built: `FLEET` names it, or it lies where its own scripts put it.
-    pub fn program() -> Option<PathBuf> {
+    pub(crate) fn program() -> Option<PathBuf> {
         let named = std::env::var_os("FLEET").map(PathBuf::from);
         let usual = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("../../shared/bench/poll-peers/build/fleet/release/fleet");
@@ -74,8 +74,8 @@ impl Drop for Fleet {
 }
 
 /// Interfaces of a device.
-pub const INTERFACES: u32 = 24;
+pub(crate) const INTERFACES: u32 = 24;
 /// The responder's processor, which Central shares; who is measured has the other.
-pub const RESPONDER: usize = 0;
+pub(crate) const RESPONDER: usize = 0;
 /// Where who is measured runs.
-pub const MEASURED: usize = 1;
+pub(crate) const MEASURED: usize = 1;

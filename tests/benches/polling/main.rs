@@ -116,6 +116,31 @@ fn numbers(text: &str) -> anyhow::Result<Vec<u32>> {
     text.split(',').map(|part| Ok(part.parse()?)).collect()
 }
 
+/// Nothing is asked of a peer while it works: only the time must pass.
+#[expect(clippy::disallowed_methods, reason = "a bench lets time pass")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
+}
+
+/// All of them at once, in this thread.
+async fn together<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
+    let mut left: Vec<_> = all.into_iter().map(|one| (Box::pin(one), None)).collect();
+    std::future::poll_fn(|context| {
+        for (one, outcome) in left.iter_mut().filter(|(_, outcome)| outcome.is_none()) {
+            if let std::task::Poll::Ready(value) = one.as_mut().poll(context) {
+                *outcome = Some(value);
+            }
+        }
+        if left.iter().all(|(_, outcome)| outcome.is_some()) {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
+    })
+    .await;
+    left.into_iter().filter_map(|(_, outcome)| outcome).collect()
+}
+
 /// A line of the table.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");

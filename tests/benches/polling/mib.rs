@@ -6,13 +6,13 @@ use farwatch_shared::oid::Oid;
 
 /// All rows of a device, sorted; the same for every device, only their values differ.
 #[derive(Debug)]
-pub struct Mib {
+pub(crate) struct Mib {
     rows: Vec<(Oid, Cell)>,
 }
 
 /// What stands in a row.
 #[derive(Clone, Debug)]
-pub enum Cell {
+pub(crate) enum Cell {
     /// The same for every device.
     Fixed(u8, Vec<u8>),
     /// Hundredths of a second since the device started.
@@ -34,11 +34,11 @@ pub enum Cell {
 
 /// A device at a moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Device {
+pub(crate) struct Device {
     /// Whose.
-    pub address: Ipv4Addr,
+    pub(crate) address: Ipv4Addr,
     /// Milliseconds since the responder started.
-    pub ms: u64,
+    pub(crate) ms: u64,
 }
 
 const INTEGER: u8 = 0x02;
@@ -51,7 +51,7 @@ const COUNTER64: u8 = 0x46;
 
 impl Mib {
     /// A switch with so many interfaces.
-    pub fn switch(interfaces: u32) -> Self {
+    pub(crate) fn switch(interfaces: u32) -> Self {
         let mut mib = Self { rows: Vec::new() };
         mib.system(interfaces);
         for port in 1..=interfaces {
@@ -62,12 +62,12 @@ impl Mib {
     }
 
     /// The place of a row, or of the first one after it.
-    pub fn find(&self, oid: &Oid) -> Result<usize, usize> {
+    pub(crate) fn find(&self, oid: &Oid) -> Result<usize, usize> {
         self.rows.binary_search_by(|(row, _)| row.cmp(oid))
     }
 
     /// The row at a place.
-    pub fn row(&self, place: usize) -> Option<&(Oid, Cell)> {
+    pub(crate) fn row(&self, place: usize) -> Option<&(Oid, Cell)> {
         self.rows.get(place)
     }
 
@@ -145,7 +145,7 @@ impl Mib {
 
 impl Cell {
     /// Appends tag, length and value as this device has it now.
-    pub fn write(&self, device: Device, out: &mut Vec<u8>) {
+    pub(crate) fn write(&self, device: Device, out: &mut Vec<u8>) {
         match self {
             Self::Fixed(tag, octets) => tlv(*tag, octets, out),
             Self::Uptime => tlv(TICKS, &signed(86_400_00 + device.ms / 10), out),
@@ -182,14 +182,14 @@ fn signed(n: u64) -> Vec<u8> {
 }
 
 /// Appends tag, length and content.
-pub fn tlv(tag: u8, content: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn tlv(tag: u8, content: &[u8], out: &mut Vec<u8>) {
     out.push(tag);
     length(content.len(), out);
     out.extend(content);
 }
 
 /// Appends a length of BER.
-pub fn length(n: usize, out: &mut Vec<u8>) {
+pub(crate) fn length(n: usize, out: &mut Vec<u8>) {
     let low = |n: usize| u8::try_from(n & 0xff).expect("one octet");
     match n {
         0..0x80 => out.push(low(n)),

@@ -8,42 +8,42 @@ use serde::{Deserialize, Serialize};
 /// What one run cost.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Which program.
-    pub who: String,
+    pub(crate) who: String,
     /// How many devices.
-    pub devices: u32,
+    pub(crate) devices: u32,
     /// How often each was polled; 0 = as fast as it could.
-    pub interval_s: u32,
+    pub(crate) interval_s: u32,
     /// How late each answer was.
-    pub delay_ms: u64,
+    pub(crate) delay_ms: u64,
     /// Devices polled a second.
-    pub devices_per_s: f64,
+    pub(crate) devices_per_s: f64,
     /// Values of one poll.
-    pub values_per_device: f64,
+    pub(crate) values_per_device: f64,
     /// The figure that counts.
-    pub cpu_s_per_1000: f64,
+    pub(crate) cpu_s_per_1000: f64,
     /// Of one processor.
-    pub cpu_share: f64,
+    pub(crate) cpu_share: f64,
     /// At the end of the window.
-    pub memory_mib: f64,
+    pub(crate) memory_mib: f64,
     /// The most since it was started.
-    pub peak_mib: f64,
+    pub(crate) peak_mib: f64,
     /// The most of the process that discovered the devices.
-    pub after_discovery_mib: f64,
+    pub(crate) after_discovery_mib: f64,
     /// Polls that did not finish in time, or could not start.
-    pub overran: f64,
+    pub(crate) overran: f64,
     /// From the start of the process to its first finished poll.
-    pub start_s: f64,
+    pub(crate) start_s: f64,
     /// Waiting for Central at the end of the window.
-    pub unsent_mib: f64,
+    pub(crate) unsent_mib: f64,
     /// Load average at the start of the window.
-    pub load: String,
+    pub(crate) load: String,
 }
 
 impl Cost {
     /// The head of the table.
-    pub fn head() -> String {
+    pub(crate) fn head() -> String {
         format!(
             "{:<26}{:>8}{:>7}{:>7}{:>10}{:>8}{:>11}{:>7}{:>8}{:>8}{:>8}{:>8}{:>7}",
             "who", "devices", "every", "delay", "devices/s", "values", "CPU s/1000", "CPU", "MiB",
@@ -52,7 +52,7 @@ impl Cost {
     }
 
     /// A line of it.
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         let every = match self.interval_s {
             0 => "flat".to_owned(),
             s => format!("{s} s"),
@@ -82,7 +82,7 @@ impl Cost {
 ///
 /// # Errors
 /// The file system's.
-pub fn write(path: &Path, machine: &str, responder: &str, costs: &[Cost]) -> anyhow::Result<()> {
+pub(crate) fn write(path: &Path, machine: &str, responder: &str, costs: &[Cost]) -> anyhow::Result<()> {
     let whole = serde_json::json!({ "machine": machine, "responder": responder, "runs": costs });
     Ok(std::fs::write(path, serde_json::to_string_pretty(&whole)? + "\n")?)
 }
@@ -91,7 +91,7 @@ pub fn write(path: &Path, machine: &str, responder: &str, costs: &[Cost]) -> any
 ///
 /// # Errors
 /// The file system's.
-pub fn plot(path: &Path, costs: &[&Cost]) -> anyhow::Result<()> {
+pub(crate) fn plot(path: &Path, costs: &[&Cost]) -> anyhow::Result<()> {
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 330\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <rect width=\"720\" height=\"330\" fill=\"#fff\"/>\n"

@@ -24,7 +24,7 @@ use super::mib::{self, Device, Mib};
 
 /// The devices; they fall silent when this is dropped.
 #[derive(Debug)]
-pub struct Responder {
+pub(crate) struct Responder {
     over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -34,7 +34,7 @@ impl Responder {
     ///
     /// # Errors
     /// The port is taken.
-    pub fn start(port: u16, interfaces: u32, delay: Duration) -> io::Result<Self> {
+    pub(crate) fn start(port: u16, interfaces: u32, delay: Duration) -> io::Result<Self> {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?;
         socket.set_read_timeout(Some(TURN))?;
         setsockopt(&socket, sockopt::Ipv4PacketInfo, &true)?;
@@ -302,7 +302,7 @@ const NO_SUCH_INSTANCE: u8 = 0x81;
 const END_OF_VIEW: u8 = 0x82;
 
 /// Loopback networks that hold exactly the first `count` addresses from 127.1.0.0 on.
-pub fn ranges(count: u32) -> Vec<String> {
+pub(crate) fn ranges(count: u32) -> Vec<String> {
     let mut at = u32::from(Ipv4Addr::new(127, 1, 0, 0));
     let mut left = count;
     let mut nets = Vec::new();
@@ -316,7 +316,7 @@ pub fn ranges(count: u32) -> Vec<String> {
 }
 
 /// Where the device of a number is asked.
-pub fn address(number: u32, port: u16) -> SocketAddrV4 {
+pub(crate) fn address(number: u32, port: u16) -> SocketAddrV4 {
     let first = u32::from(Ipv4Addr::new(127, 1, 0, 0));
     SocketAddrV4::new(Ipv4Addr::from(first + number), port)
 }

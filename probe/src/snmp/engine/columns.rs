@@ -8,7 +8,7 @@ use super::exchange::Call;
 use crate::snmp::{
     auth::Version,
     error::{GetError, WalkError},
-    pdu::{Answer, ErrorStatus, Request},
+    pdu::{Answer, ErrorStatus, Request, spare},
     value::{Value, VarBind},
 };
 
@@ -210,8 +210,8 @@ impl Columns {
     }
 
     /// Gives each value to its column. An OID that does not increase ends its column, and is told.
-    fn take(&mut self, ask: &Ask, varbinds: Vec<VarBind>) -> Result<(), (Oid, Oid)> {
-        let mut varbinds = varbinds.into_iter();
+    fn take(&mut self, ask: &Ask, mut list: Vec<VarBind>) -> Result<(), (Oid, Oid)> {
+        let mut varbinds = list.drain(..);
         if ask.riders > 0 {
             for rider in self.riders.iter_mut().filter(|rider| rider.value.is_none()) {
                 rider.take(varbinds.next());
@@ -223,6 +223,7 @@ impl Columns {
                 outcome = Err(pair);
             }
         }
+        spare::put_back(list);
         outcome
     }
 
@@ -239,7 +240,8 @@ impl Columns {
     }
 
     fn cells(&self) -> usize {
-        self.cursors.iter().map(|cursor| cursor.cells.len()).sum()
+        let of = |cursor: &Cursor| cursor.cells.len() + cursor.numbers.as_ref().map_or(0, Vec::len);
+        self.cursors.iter().map(of).sum()
     }
 }
 
@@ -251,16 +253,19 @@ pub(super) struct Cursor {
     /// Rows still to come, when they are known: the instance of the last, and how many.
     until: Option<(Oid, usize)>,
     pub(super) cells: Vec<VarBind>,
+    /// Kept instead of `cells` where only numbers are wanted.
+    pub(super) numbers: Option<Vec<(u32, u64)>>,
     done: bool,
 }
 
 impl Cursor {
-    pub(super) fn new(column: &Oid, known: Option<&Known>) -> Self {
+    pub(super) fn new(column: &Oid, known: Option<&Known>, numbers: bool) -> Self {
         let mut cursor = Self {
             column: column.clone(),
             at: column.clone(),
             until: None,
             cells: Vec::new(),
+            numbers: numbers.then(Vec::new),
             done: false,
         };
         match known {
@@ -270,7 +275,10 @@ impl Cursor {
             }) => {
                 cursor.at = column.with_index(before_first);
                 cursor.until = Some((column.with_index(last), *rows));
-                cursor.cells.reserve(*rows);
+                match &mut cursor.numbers {
+                    Some(numbers) => numbers.reserve(*rows),
+                    None => cursor.cells.reserve(*rows),
+                }
             }
             Some(Known { bounds: None, .. }) => cursor.done = true,
             None => {}
@@ -291,21 +299,30 @@ impl Cursor {
             self.done = true;
             return Ok(());
         }
-        if oid <= self.at {
+        if oid.cmp_under(&self.at, &self.column) != Ordering::Greater {
             self.done = true;
             return Err((self.at.clone(), oid));
         }
         if let Some((last, rows)) = &mut self.until {
-            let past = oid.cmp(last);
+            let past = oid.cmp_under(last, &self.column);
             self.done = past != Ordering::Less;
             if past == Ordering::Greater {
                 return Ok(());
             }
             *rows = rows.saturating_sub(1).max(1);
         }
-        self.at = oid.clone();
-        if !value.is_missing() {
-            self.cells.push(VarBind { oid, value });
+        match &mut self.numbers {
+            Some(numbers) => {
+                let row = oid.index_under(&self.column).and_then(|row| row.single());
+                numbers.extend(row.zip(value.as_u64()));
+                self.at = oid;
+            }
+            None => {
+                self.at = oid.clone();
+                if !value.is_missing() {
+                    self.cells.push(VarBind { oid, value });
+                }
+            }
         }
         Ok(())
     }
