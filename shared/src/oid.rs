@@ -140,6 +140,13 @@ impl Oid {
             && octets.starts_with(column.as_ber())
     }
 
+    /// The row of `column` that this is the instance of, where rows have an index of one number.
+    #[must_use]
+    pub fn row_under(&self, column: &Self) -> Option<u32> {
+        let mut arcs = RawArcs(self.as_ber().strip_prefix(column.as_ber())?);
+        arcs.next().filter(|_| arcs.0.is_empty())
+    }
+
     /// The order of two that both lie under `prefix`: only what follows it is looked at.
     #[must_use]
     pub fn cmp_under(&self, other: &Self, prefix: &Self) -> Ordering {
@@ -699,6 +706,7 @@ mod tests {
             prop_assert_eq!(x.cmp_under(&other, &prefix), x.cmp(&other));
             prop_assert!(x.is_instance(&prefix, &index));
             prop_assert_eq!(other.is_instance(&prefix, &index), other == x);
+            prop_assert_eq!(x.row_under(&prefix), index.single());
         }
 
         #[test]

@@ -151,7 +151,10 @@ fn children(pid: u32) -> Vec<u32> {
         .collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "seconds and mebibytes of a bench")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds and mebibytes of a bench"
+)]
 const fn to_f64(n: u64) -> f64 {
     n as f64
 }

@@ -181,12 +181,20 @@ mod tests {
     #[test]
     fn what_has_nothing_in_common_is_never_the_same() {
         let texts = ["", "FOC1234X", " FOC1234X", "aa"];
-        let all = || texts.iter().flat_map(|a| texts.iter().map(move |b| (*a, *b)));
+        let all = || {
+            texts
+                .iter()
+                .flat_map(|a| texts.iter().map(move |b| (*a, *b)))
+        };
         for ((serial, mac), engine_id) in all().zip(texts.iter().cycle()) {
             let known = DeviceRecord {
-                evidence: [("serial", serial), ("chassis_mac", mac), ("engine_id", engine_id)]
-                    .map(|(kind, value)| (kind.to_owned(), value.into()))
-                    .to_vec(),
+                evidence: [
+                    ("serial", serial),
+                    ("chassis_mac", mac),
+                    ("engine_id", engine_id),
+                ]
+                .map(|(kind, value)| (kind.to_owned(), value.into()))
+                .to_vec(),
                 ..DeviceRecord::default()
             };
             for (serial, mac) in all() {

@@ -294,11 +294,7 @@ fn filling(values: u64, bytes: usize) -> usize {
 
 /// Bodies that each fit into a batch, with their number of samples: cut where `part` values fill one, and halved where
 /// that was too many.
-fn parts_of(
-    batch: SampleBatch,
-    layouts: &impl LayoutLookup,
-    part: usize,
-) -> Vec<(u64, Vec<u8>)> {
+fn parts_of(batch: SampleBatch, layouts: &impl LayoutLookup, part: usize) -> Vec<(u64, Vec<u8>)> {
     let mut waiting = cut(batch, part);
     let mut parts = Vec::new();
     while let Some(mut batch) = waiting.pop() {

@@ -253,8 +253,7 @@ impl Layouts {
 
     /// These could not be told: they are numbered anew when they are next used.
     pub fn untold(&mut self, layouts: &[LayoutNo]) {
-        self.current
-            .retain(|_, known| !layouts.contains(&known.no));
+        self.current.retain(|_, known| !layouts.contains(&known.no));
     }
 
     /// A new epoch, or a clock that was set back: every layout is numbered anew when it is next used.

@@ -28,9 +28,8 @@ impl Fleet {
     pub(crate) fn start(program: Option<&Path>, delay: Duration) -> anyhow::Result<Self> {
         let port = free_udp_and_tcp_port()?;
         let Some(program) = program else {
-            let ours = gauge::on_processor(RESPONDER, || {
-                Responder::start(port, INTERFACES, delay)
-            })?;
+            let ours =
+                gauge::on_processor(RESPONDER, || Responder::start(port, INTERFACES, delay))?;
             return Ok(Self {
                 port,
                 name: "own responder",
@@ -42,7 +41,14 @@ impl Fleet {
         let (at, interfaces) = (port.to_string(), INTERFACES.to_string());
         let late = delay.as_millis().to_string();
         command
-            .args(["--port", &at, "--interfaces", &interfaces, "--duration", "0"])
+            .args([
+                "--port",
+                &at,
+                "--interfaces",
+                &interfaces,
+                "--duration",
+                "0",
+            ])
             .args(["--latency-ms", &late])
             .stdout(Stdio::null())
             .stderr(Stdio::null());

@@ -96,7 +96,9 @@ impl Options {
             if arg == "--bench" {
                 continue; // cargo's own
             }
-            let value = args.next().with_context(|| format!("{arg} wants a value"))?;
+            let value = args
+                .next()
+                .with_context(|| format!("{arg} wants a value"))?;
             match arg.as_str() {
                 "--devices" => options.devices = numbers(&value)?,
                 "--every" => options.every_s = numbers(&value)?,
@@ -138,7 +140,9 @@ async fn together<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
         }
     })
     .await;
-    left.into_iter().filter_map(|(_, outcome)| outcome).collect()
+    left.into_iter()
+        .filter_map(|(_, outcome)| outcome)
+        .collect()
 }
 
 /// A line of the table.

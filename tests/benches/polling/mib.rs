@@ -162,7 +162,11 @@ impl Cell {
                 let own = u64::from(u32::from(device.address).wrapping_mul(0x9e37_79b9) ^ *port);
                 let grown = u64::from(*per_s) * device.ms / 1_000;
                 let n = own % 65_521 + grown + grown * (own % 97) / 256;
-                let n = if *tag == COUNTER32 { n & 0xffff_ffff } else { n };
+                let n = if *tag == COUNTER32 {
+                    n & 0xffff_ffff
+                } else {
+                    n
+                };
                 tlv(*tag, &signed(n), out);
             }
         }
@@ -172,7 +176,11 @@ impl Cell {
 /// The fewest octets that hold a number that is not negative.
 fn signed(n: u64) -> Vec<u8> {
     let octets = n.to_be_bytes();
-    let spare = octets.iter().take_while(|octet| **octet == 0).count().min(7);
+    let spare = octets
+        .iter()
+        .take_while(|octet| **octet == 0)
+        .count()
+        .min(7);
     let mut out = Vec::with_capacity(9);
     if octets[spare] >= 0x80 {
         out.push(0);

@@ -46,8 +46,19 @@ impl Cost {
     pub(crate) fn head() -> String {
         format!(
             "{:<26}{:>8}{:>7}{:>7}{:>10}{:>8}{:>11}{:>7}{:>8}{:>8}{:>8}{:>8}{:>7}",
-            "who", "devices", "every", "delay", "devices/s", "values", "CPU s/1000", "CPU", "MiB",
-            "peak", "overran", "start", "load"
+            "who",
+            "devices",
+            "every",
+            "delay",
+            "devices/s",
+            "values",
+            "CPU s/1000",
+            "CPU",
+            "MiB",
+            "peak",
+            "overran",
+            "start",
+            "load"
         )
     }
 
@@ -82,9 +93,17 @@ impl Cost {
 ///
 /// # Errors
 /// The file system's.
-pub(crate) fn write(path: &Path, machine: &str, responder: &str, costs: &[Cost]) -> anyhow::Result<()> {
+pub(crate) fn write(
+    path: &Path,
+    machine: &str,
+    responder: &str,
+    costs: &[Cost],
+) -> anyhow::Result<()> {
     let whole = serde_json::json!({ "machine": machine, "responder": responder, "runs": costs });
-    Ok(std::fs::write(path, serde_json::to_string_pretty(&whole)? + "\n")?)
+    Ok(std::fs::write(
+        path,
+        serde_json::to_string_pretty(&whole)? + "\n",
+    )?)
 }
 
 /// How cost grows with the number of devices: CPU of 1,000 polls, and memory, both axes by powers of ten.
@@ -145,7 +164,11 @@ impl Panel {
     fn draw(&self, svg: &mut String, costs: &[&Cost]) -> std::fmt::Result {
         let (left, right) = (self.left, self.left + Self::WIDTH);
         let bottom = Self::TOP + Self::HEIGHT;
-        writeln!(svg, "<text x=\"{left}\" y=\"24\" font-weight=\"bold\">{}</text>", self.title)?;
+        writeln!(
+            svg,
+            "<text x=\"{left}\" y=\"24\" font-weight=\"bold\">{}</text>",
+            self.title
+        )?;
         writeln!(
             svg,
             "<path d=\"M{left} {} V{bottom} H{right}\" fill=\"none\" stroke=\"#333\"/>",
@@ -176,12 +199,24 @@ impl Panel {
             )?;
         }
         for (interval_s, colour) in [(60, "#1660c0"), (2, "#0a7d33")] {
-            let of: Vec<_> = costs.iter().filter(|c| c.interval_s == interval_s).collect();
+            let of: Vec<_> = costs
+                .iter()
+                .filter(|c| c.interval_s == interval_s)
+                .collect();
             let points: Vec<_> = of
                 .iter()
-                .map(|c| (self.x(f64::from(c.devices)), self.y((self.value)(c)), (self.value)(c)))
+                .map(|c| {
+                    (
+                        self.x(f64::from(c.devices)),
+                        self.y((self.value)(c)),
+                        (self.value)(c),
+                    )
+                })
                 .collect();
-            let path: Vec<_> = points.iter().map(|(x, y, _)| format!("{x:.1},{y:.1}")).collect();
+            let path: Vec<_> = points
+                .iter()
+                .map(|(x, y, _)| format!("{x:.1},{y:.1}"))
+                .collect();
             writeln!(
                 svg,
                 "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",

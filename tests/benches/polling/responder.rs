@@ -149,8 +149,7 @@ fn receive(socket: &UdpSocket, octets: &mut [u8]) -> nix::Result<Vec<Asked>> {
         .chunks_mut(SLOT)
         .map(|slot| [IoSliceMut::new(slot)])
         .collect();
-    let mut headers =
-        MultiHeaders::<SockaddrIn>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo)));
+    let mut headers = MultiHeaders::<SockaddrIn>::preallocate(BATCH, Some(cmsg_space!(in_pktinfo)));
     let messages = recvmmsg(
         socket.as_raw_fd(),
         &mut headers,
@@ -196,7 +195,13 @@ fn answer(mib: &Mib, device: Device, request: &[u8]) -> Option<Vec<u8>> {
         0xa0 => {
             for name in &names {
                 let found = mib.find(name).ok().and_then(|place| mib.row(place));
-                put(&mut bindings, name, device, found.map(|row| &row.1), NO_SUCH_INSTANCE);
+                put(
+                    &mut bindings,
+                    name,
+                    device,
+                    found.map(|row| &row.1),
+                    NO_SUCH_INSTANCE,
+                );
             }
         }
         0xa1 => bulk(mib, device, &names, 0, 1, &mut bindings),
@@ -277,7 +282,7 @@ impl<'a> Reader<'a> {
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (&[found, first], rest) = self.0.split_first_chunk::<2>()?;
         let (length, rest) = match first {
-            0..0x80 => (usize::from(first), rest),
+            0..=0x7f => (usize::from(first), rest),
             0x81 | 0x82 => {
                 let (octets, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
                 (octets.iter().fold(0, |n, o| n << 8 | usize::from(*o)), rest)

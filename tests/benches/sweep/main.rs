@@ -38,7 +38,10 @@ struct Swept {
 }
 
 fn main() -> anyhow::Result<()> {
-    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let args: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|a| a != "--bench")
+        .collect();
     if args.first().is_some_and(|arg| arg == asker::ARGUMENT) {
         return asker::run(&args[1..]);
     }
@@ -77,8 +80,18 @@ fn main() -> anyhow::Result<()> {
     let flat = ["-q", "-a", "-r", "0", "-t", "500", "-i", "0", "-f"];
     let paced = ["-q", "-a", "-r", "0", "-t", "500", "-i", "0.1", "-f"];
     let nmap = [
-        "-sn", "-n", "-PE", "--send-ip", "-T5", "--min-rate", "20000", "--max-retries", "0",
-        "-oG", "-", "-iL",
+        "-sn",
+        "-n",
+        "-PE",
+        "--send-ip",
+        "-T5",
+        "--min-rate",
+        "20000",
+        "--max-retries",
+        "0",
+        "-oG",
+        "-",
+        "-iL",
     ];
     let peers: [(&str, &str, &[&str], u32); 5] = [
         ("fping, flat out", "fping", &flat, 4_096),
@@ -88,7 +101,15 @@ fn main() -> anyhow::Result<()> {
         ("nmap -sn -T5, no retry", "nmap", &nmap, 61_440),
     ];
     for (who, program, options, count) in peers {
-        match theirs(&namespaces, who, program, options, &list(count)?, count, runs) {
+        match theirs(
+            &namespaces,
+            who,
+            program,
+            options,
+            &list(count)?,
+            count,
+            runs,
+        ) {
             Ok(swept) => {
                 say(&swept.line());
                 all.push(swept);
@@ -106,7 +127,11 @@ fn main() -> anyhow::Result<()> {
 /// The probe's engine in a process of its own, in the asking namespace.
 fn ours(spaces: &Namespaces, count: u32, pace: u32, runs: u32) -> anyhow::Result<Swept> {
     let me = std::env::current_exe()?;
-    let args = [asker::ARGUMENT.to_owned(), count.to_string(), pace.to_string()];
+    let args = [
+        asker::ARGUMENT.to_owned(),
+        count.to_string(),
+        pace.to_string(),
+    ];
     let who = match pace {
         0 => "farwatch, flat out".to_owned(),
         pace => format!("farwatch, {pace} a second"),
@@ -161,7 +186,10 @@ fn measured(
         ensure!(
             !found.is_empty(),
             "{}",
-            String::from_utf8_lossy(&output.stderr).lines().next().unwrap_or("it found nothing")
+            String::from_utf8_lossy(&output.stderr)
+                .lines()
+                .next()
+                .unwrap_or("it found nothing")
         );
         found.sort_unstable();
         swept.found = found.len();

@@ -35,7 +35,9 @@ impl Namespaces {
             near: format!("fw-near-{id}"),
             far: format!("fw-far-{id}"),
         };
-        spaces.set_up().context("namespaces need root, ip and nft")?;
+        spaces
+            .set_up()
+            .context("namespaces need root, ip and nft")?;
         Ok(spaces)
     }
 

@@ -59,7 +59,13 @@ pub(super) fn measure(fleet: &Fleet, delay: Duration, window: Duration) -> anyho
                 let number = u32::try_from(number).expect("fewer than there are devices");
                 let target = responder::address(number, fleet.port);
                 let url = format!("http://{listen}/snmp?module=polled&target={target}");
-                let text = client.get(url).send().await?.error_for_status()?.text().await?;
+                let text = client
+                    .get(url)
+                    .send()
+                    .await?
+                    .error_for_status()?
+                    .text()
+                    .await?;
                 let lines = text.lines().filter(|line| !line.starts_with('#'));
                 let own = lines.filter(|line| !line.starts_with("snmp_scrape"));
                 values.fetch_add(own.count() as u64, Ordering::Relaxed);
@@ -73,7 +79,9 @@ pub(super) fn measure(fleet: &Fleet, delay: Duration, window: Duration) -> anyho
         }
         let after = gauge::read(pid)?;
         let (memory, peak) = gauge::memory_mib(pid)?;
-        let count = |of: &AtomicU64| f64::from(u32::try_from(of.load(Ordering::Relaxed)).unwrap_or(u32::MAX));
+        let count = |of: &AtomicU64| {
+            f64::from(u32::try_from(of.load(Ordering::Relaxed)).unwrap_or(u32::MAX))
+        };
         ensure!(count(&polls) > 0.0, "it answered nothing");
         Ok(Cost {
             memory_mib: memory,

@@ -50,7 +50,10 @@ impl Drop for Running {
 }
 
 pub(super) fn measure(fleet: &Fleet, window: Duration) -> anyhow::Result<Cost> {
-    ensure!(Path::new(SCHEMA).is_file(), "zabbix-proxy-sqlite3 is not installed");
+    ensure!(
+        Path::new(SCHEMA).is_file(),
+        "zabbix-proxy-sqlite3 is not installed"
+    );
     let dir = tempfile::tempdir()?;
     let database = dir.path().join("proxy.db");
     fill(&database, fleet.port)?;
@@ -58,7 +61,11 @@ pub(super) fn measure(fleet: &Fleet, window: Duration) -> anyhow::Result<Cost> {
     let config = dir.path().join("proxy.conf");
     std::fs::write(
         &config,
-        config_text(dir.path(), sink.local_addr()?.port(), free_udp_and_tcp_port()?),
+        config_text(
+            dir.path(),
+            sink.local_addr()?.port(),
+            free_udp_and_tcp_port()?,
+        ),
     )?;
     let over = Arc::new(AtomicBool::new(false));
     let taking = take(sink, over.clone())?;
@@ -132,14 +139,21 @@ fn fill(path: &Path, port: u16) -> anyhow::Result<()> {
                  VALUES (?1, 20, ?2, ?3, ?2, ?2, '1s', 3, ?3, 0)",
                 params![item, oid, host],
             )?;
-            tx.execute("INSERT INTO item_rtdata (itemid) VALUES (?1)", params![item])?;
+            tx.execute(
+                "INSERT INTO item_rtdata (itemid) VALUES (?1)",
+                params![item],
+            )?;
         }
     }
     tx.commit()?;
     drop(c);
     // The proxy leaves root's rights where there is a user for it.
     let dir = path.parent().context("a file has a directory")?;
-    let _ = Command::new("chown").arg("-R").arg("zabbix").arg(dir).output();
+    let _ = Command::new("chown")
+        .arg("-R")
+        .arg("zabbix")
+        .arg(dir)
+        .output();
     Ok(())
 }
 
@@ -175,10 +189,7 @@ fn log(dir: &Path) -> String {
 }
 
 /// Answers whatever it sends: data with success, a question for its configuration (which is short) with a refusal.
-fn take(
-    sink: TcpListener,
-    over: Arc<AtomicBool>,
-) -> std::io::Result<std::thread::JoinHandle<()>> {
+fn take(sink: TcpListener, over: Arc<AtomicBool>) -> std::io::Result<std::thread::JoinHandle<()>> {
     sink.set_nonblocking(true)?;
     std::thread::Builder::new()
         .name("sink".to_owned())
@@ -199,7 +210,8 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
     let mut head = [0; 13];
     stream.read_exact(&mut head)?;
-    let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let number =
+        |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let mut body = vec![0; number(5).min(64 << 20) as usize];
     stream.read_exact(&mut body)?;
     let is_data = number(9) >= 300;
