@@ -484,8 +484,7 @@ impl Device {
     }
 
     fn pack(&mut self) {
-        self.packed = Packed::of(&self.record.interfaces);
-        self.record.interfaces = Vec::new();
+        self.packed = Packed::of(std::mem::take(&mut self.record.interfaces));
     }
 
     fn unpack(&mut self) {

@@ -67,7 +67,7 @@ impl Evidence {
                 "engine_id" => &self.engine_id,
                 _ => return false,
             };
-            !ours.is_empty() && value.as_str().trim() == ours
+            !ours.is_empty() && (value.as_str() == ours || value.as_str().trim() == ours)
         })
     }
 
@@ -186,7 +186,7 @@ mod tests {
                 .iter()
                 .flat_map(|a| texts.iter().map(move |b| (*a, *b)))
         };
-        for ((serial, mac), engine_id) in all().zip(texts.iter().cycle()) {
+        for ((serial, mac), engine_id) in all().zip(texts.iter().copied().cycle()) {
             let known = DeviceRecord {
                 evidence: [
                     ("serial", serial),

@@ -9,11 +9,11 @@ use farwatch_shared::wire::{decode, encode};
 pub(super) struct Packed(Box<[u8]>);
 
 impl Packed {
-    pub(super) fn of(interfaces: &Vec<InterfaceRecord>) -> Self {
+    pub(super) fn of(interfaces: Vec<InterfaceRecord>) -> Self {
         if interfaces.is_empty() {
             return Self::default();
         }
-        Self(encode(interfaces).into())
+        Self(encode(&interfaces).into())
     }
 
     pub(super) fn interfaces(&self) -> Vec<InterfaceRecord> {
@@ -41,9 +41,9 @@ mod tests {
                 ..InterfaceRecord::default()
             })
             .collect();
-        let packed = Packed::of(&interfaces);
+        let packed = Packed::of(interfaces.clone());
         assert!(packed.0.len() < 60 * interfaces.len(), "{}", packed.0.len());
         assert_eq!(packed.interfaces(), interfaces);
-        assert_eq!(Packed::of(&Vec::new()).interfaces(), Vec::new());
+        assert_eq!(Packed::of(Vec::new()).interfaces(), Vec::new());
     }
 }

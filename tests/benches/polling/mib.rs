@@ -148,7 +148,7 @@ impl Cell {
     pub(crate) fn write(&self, device: Device, out: &mut Vec<u8>) {
         match self {
             Self::Fixed(tag, octets) => tlv(*tag, octets, out),
-            Self::Uptime => tlv(TICKS, &signed(86_400_00 + device.ms / 10), out),
+            Self::Uptime => tlv(TICKS, &signed(8_640_000 + device.ms / 10), out),
             Self::Name(name) => {
                 let number = u32::from(device.address) & 0xff_ffff;
                 tlv(TEXT, format!("{name}-{number:05}").as_bytes(), out);
