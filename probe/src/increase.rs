@@ -256,10 +256,7 @@ impl Counters {
         said.restarted =
             matches!((self.uptime, uptime), (Some(before), Some(now)) if before.restarted(now));
         let hourly = self.anchors_due_s != 0 && now.slot_s >= self.anchors_due_s;
-        // What covers the time since the last reading, as nearly all do, is only counted.
-        let whole = u32::try_from(now.at_ms - self.at_ms).unwrap_or(u32::MAX);
-        let mut covered = 0_usize;
-        let mut spans = Vec::new();
+        let mut spans = Vec::with_capacity(now.raw.len());
         let mut older = Vec::new();
         for (i, spec) in columns.into_iter().enumerate() {
             let column = u16::try_from(i).expect("a layout has at most 65,535 columns");
@@ -300,12 +297,10 @@ impl Counters {
             match grown {
                 Growth::By(by) => {
                     said.values[i] = i64::try_from(by).ok();
-                    let span = u32::try_from(now.at_ms - earlier.at_ms).unwrap_or(u32::MAX);
-                    if span == whole {
-                        covered += 1;
-                    } else {
-                        spans.push((column, span));
-                    }
+                    spans.push((
+                        column,
+                        u32::try_from(now.at_ms - earlier.at_ms).unwrap_or(u32::MAX),
+                    ));
                     if hourly {
                         said.anchors.push((column, AnchorKind::Hourly, raw));
                     }
@@ -322,7 +317,7 @@ impl Counters {
                 }
             }
         }
-        said.span_ms = if covered > 0 { whole } else { usual(&spans) };
+        said.span_ms = usual(&spans);
         said.spans = spans
             .into_iter()
             .filter(|(_, span)| *span != said.span_ms)

@@ -102,10 +102,10 @@ pub struct Tick {
 /// SQLite's.
 pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
     let mut stored = Stored::default();
-    kept::each(c, RECORD, |no, record| {
-        let Ok(record) = decode::<DeviceRecord>(record) else {
+    for (no, record) in kept::all(c, RECORD)? {
+        let Ok(record) = decode::<DeviceRecord>(&record) else {
             tracing::warn!("the record of device {no} cannot be read and is made anew");
-            return Ok(());
+            continue;
         };
         let private = kept::get(c, PRIVATE, no)?
             .and_then(|private| match decode::<Private>(&private) {
@@ -117,10 +117,9 @@ pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
             })
             .unwrap_or_default();
         stored.inventory.restore(record, private);
-        Ok(())
-    })?;
-    kept::each(c, STATE, |no, state| {
-        let decoded = decode::<(u8, Timestamp, String)>(state).ok();
+    }
+    for (no, state) in kept::all(c, STATE)? {
+        let decoded = decode::<(u8, Timestamp, String)>(&state).ok();
         if let (Ok(no), Some((code, since, reason))) = (u32::try_from(no), decoded)
             && let Some(state) = DeviceState::from_code(code)
         {
@@ -132,8 +131,7 @@ pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
             };
             stored.states.push((DeviceNo(no), remembered));
         }
-        Ok(())
-    })?;
+    }
     if let Some(highest) = kept::get(c, NUMBERS, 0)?.and_then(|value| decode::<u32>(&value).ok()) {
         stored.inventory.floor(highest);
         stored.is_complete = true;

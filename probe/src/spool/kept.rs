@@ -26,21 +26,14 @@ pub fn get(c: &Connection, kind: &str, key: i64) -> rusqlite::Result<Option<Vec<
         .optional()
 }
 
-/// Everything of one kind, by key, one after the other: together they may be as much as all that is kept in memory.
+/// Everything of one kind, by key.
 ///
 /// # Errors
-/// SQLite's own, and what `take` says.
-pub fn each(
-    c: &Connection,
-    kind: &str,
-    mut take: impl FnMut(i64, &[u8]) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
-    let mut all = c.prepare_cached("SELECT key, value FROM kept WHERE kind = ?1 ORDER BY key")?;
-    let mut rows = all.query([kind])?;
-    while let Some(row) = rows.next()? {
-        take(row.get(0)?, row.get_ref(1)?.as_blob()?)?;
-    }
-    Ok(())
+/// SQLite's own.
+pub fn all(c: &Connection, kind: &str) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> {
+    c.prepare_cached("SELECT key, value FROM kept WHERE kind = ?1 ORDER BY key")?
+        .query_map([kind], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .collect()
 }
 
 /// Forgets one thing.
