@@ -68,7 +68,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             devices: 10_000,
-            polls_at_once: 1_000,
+            polls_at_once: 2_000,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! - [`central`] Central as a process, and its API as a browser would use it
 //! - [`probe`] a probe as a process
 //! - [`eventually`] wait for a state with a limit, never for a time
+//! - [`gauge`] what a process costs, from /proc
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
 //! - [`proxy`] a bad network between probe and Central
 //! - [`world`] all of it together
@@ -11,6 +12,7 @@
 pub mod cable;
 pub mod central;
 pub mod checker;
+pub mod gauge;
 pub mod probe;
 mod process;
 pub mod proxy;

@@ -59,6 +59,14 @@ impl Probe {
     /// # Errors
     /// It is not built.
     pub fn start(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.start_with(&[], envs)
+    }
+
+    /// The same with more arguments of `farwatch-probe run`.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn start_with(&mut self, more: &[&str], envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let at = self.dir.display().to_string();
         let envs: Vec<_> = envs
             .iter()
@@ -67,6 +75,7 @@ impl Probe {
         let file = self.config.as_ref().map(|path| path.display().to_string());
         let mut args = vec!["run", "--data-dir", &at];
         args.extend(file.iter().flat_map(|file| ["--config", file]));
+        args.extend(more);
         self.process = Some(Process::start(
             "farwatch-probe",
             &args,
