@@ -42,7 +42,7 @@ enum Command {
         /// What the console calls this probe [default: this machine's name].
         #[arg(long)]
         name: Option<String>,
-        /// HTTP proxy on the way to Central, for networks that block UDP: http://host:port [default: $HTTPS_PROXY].
+        /// HTTP proxy on the way to Central, for networks that block UDP: http://host:port [default: `$HTTPS_PROXY`].
         #[arg(long, value_name = "URL")]
         proxy: Option<Proxy>,
     },

@@ -350,7 +350,7 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
         connected_since: connected_since.map(Time),
         address: some(live.as_ref().map_or(row.address, |p| p.peer.clone())),
         transport: connected_since
-            .and(live.as_ref().and_then(|p| p.transport))
+            .and_then(|_| live.as_ref()?.transport)
             .map(Transport::as_str),
         version: some(row.program),
         host_name: some(row.host_name),

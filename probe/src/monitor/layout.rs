@@ -28,7 +28,6 @@ pub struct Port {
 pub const PORTS_LIMIT: usize = 600;
 
 /// What a poll of these ports reads, column by column: `sysUpTime` first, then port by port.
-#[must_use]
 pub fn column_specs(ports: &[Port]) -> impl Iterator<Item = ColumnSpec> {
     let uptime = ColumnSpec {
         counter: None,

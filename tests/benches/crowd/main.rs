@@ -5,6 +5,7 @@
 //! and started again, and ended in order and started again.
 
 #![allow(clippy::unwrap_used, reason = "a bench fails where it stands")]
+#![allow(clippy::print_stdout, reason = "its results are what it prints")]
 
 mod client;
 
@@ -124,7 +125,7 @@ async fn all_there(
         pages.push(asked.elapsed());
         let sessions = counts.sessions.load(Ordering::Relaxed);
         if sessions * 2 >= size {
-            half.get_or_insert(began.elapsed());
+            half.get_or_insert_with(|| began.elapsed());
         }
         if sessions == size {
             break;

@@ -111,9 +111,9 @@ pub(crate) fn write(
 /// # Errors
 /// The file system's.
 pub(crate) fn plot(path: &Path, costs: &[&Cost]) -> anyhow::Result<()> {
-    let mut svg = format!(
+    let mut svg = String::from(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 720 330\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"720\" height=\"330\" fill=\"#fff\"/>\n"
+         <rect width=\"720\" height=\"330\" fill=\"#fff\"/>\n",
     );
     let panels: [Panel; 2] = [
         Panel {

@@ -1,6 +1,6 @@
 //! Central's end: every tunnel beside the UDP socket, so that one QUIC endpoint serves both.
 //!
-//! A tunnel's peer is told from others by an address out of 100::/64, which RFC 6666 sets aside for nobody; people are
+//! A tunnel's peer is told from others by an address out of `100::/64`, which RFC 6666 sets aside for nobody; people are
 //! shown the TCP peer's.
 
 use std::collections::HashMap;

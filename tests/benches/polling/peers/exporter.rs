@@ -1,4 +1,4 @@
-//! Prometheus' snmp_exporter (package prometheus-snmp-exporter): it fetches and writes text; nobody stores it.
+//! Prometheus' `snmp_exporter` (package prometheus-snmp-exporter): it fetches and writes text; nobody stores it.
 
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
