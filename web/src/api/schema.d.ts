@@ -2132,6 +2132,8 @@ export interface components {
                 spool: components["schemas"]["ProbeSpool"];
                 /** @description How it is. */
                 state: components["schemas"]["ProbeState"];
+                /** @description What carries its session: `udp` (QUIC), or `tcp` where its network blocks UDP; null while it has none. */
+                transport: string | null;
                 /** @description Its program. */
                 version: string | null;
             }[];
@@ -2293,6 +2295,8 @@ export interface components {
             spool: components["schemas"]["ProbeSpool"];
             /** @description How it is. */
             state: components["schemas"]["ProbeState"];
+            /** @description What carries its session: `udp` (QUIC), or `tcp` where its network blocks UDP; null while it has none. */
+            transport: string | null;
             /** @description Its program. */
             version: string | null;
         };

@@ -10,7 +10,14 @@ import type { Ledger, Probe } from '../api/types';
 import { Ago, Since } from '../components/Age';
 import { Progress, progressText } from '../components/DiscoveryPanel';
 import { EventList } from '../components/EventList';
-import { behindText, Certificate, linkText, probeGlyph, spoolText, versionText } from '../components/ProbeLines';
+import {
+  behindText,
+  Certificate,
+  linkText,
+  probeGlyph,
+  spoolText,
+  versionText,
+} from '../components/ProbeLines';
 import { SiteZone } from '../components/SiteZone';
 import { useMayNot } from '../components/session';
 import { PROBE_STALE_S, PROBE_WORD, probeShape, probeTrouble, severityShape } from '../lib/state';
