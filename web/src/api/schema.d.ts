@@ -252,6 +252,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/health": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Central's own health. */
+        get: operations["get_health_report"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/incidents": {
         parameters: {
             query?: never;
@@ -745,6 +762,19 @@ export interface components {
         };
         /** @enum {string} */
         AdminStatus: "up" | "down" | "testing";
+        AnchorHealth: {
+            /**
+             * Format: int64
+             * @description Pairs compared.
+             */
+            checked: number;
+            last_checked_at: components["schemas"]["Time"] | null;
+            /**
+             * Format: int64
+             * @description Pairs that did not agree.
+             */
+            mismatched: number;
+        };
         /** @description How anchors agree with the sums of increases. */
         Anchors: {
             /**
@@ -1249,6 +1279,49 @@ export interface components {
             /** @description One per probe. */
             probes: components["schemas"]["ProbeDiscovery"][];
         };
+        DiskHealth: {
+            /**
+             * Format: int64
+             * @description What a day of samples adds, roll-ups included, by the last whole days; null before there is one.
+             */
+            bytes_per_day: number | null;
+            /**
+             * Format: double
+             * @description Days until the disk is full; null when it is not in sight: retention ends the growth first, or it is not known yet.
+             */
+            days_left: number | null;
+            /**
+             * Format: int64
+             * @description Free for Central.
+             */
+            free_bytes: number;
+            /** @description The parts of it. */
+            parts: components["schemas"]["DiskPart"][];
+            /**
+             * Format: int64
+             * @description What Central will still grow by until old data goes as fast as new comes; null before a whole day.
+             */
+            still_to_come_bytes: number | null;
+            /**
+             * Format: int64
+             * @description Bytes of the file system.
+             */
+            total_bytes: number;
+            /**
+             * Format: int64
+             * @description What Central itself takes.
+             */
+            used_bytes: number;
+        };
+        DiskPart: {
+            /**
+             * Format: int64
+             * @description Bytes.
+             */
+            bytes: number;
+            /** @description `central.db`, `metrics.db`, `samples`, `five_minutes`, `one_hour`. */
+            name: string;
+        };
         /** @description There and back. */
         Echo: {
             /**
@@ -1330,6 +1403,34 @@ export interface components {
         };
         /** @enum {string} */
         GapReason: "probe_off" | "probe_restart" | "spool_overflow" | "disk_full" | "no_response" | "partial" | "overran" | "not_permitted" | "quarantined" | "too_old";
+        /** @description Central's own health. */
+        HealthReport: {
+            /** @description Whether counters' raw values agree with the sum of their increases. */
+            anchors: components["schemas"]["AnchorHealth"];
+            /** @description Probes that hold data which Central has not acknowledged, the furthest behind first; at most ten. */
+            behind: components["schemas"]["ProbeBehind"][];
+            /** @description The disk. */
+            disk: components["schemas"]["DiskHealth"];
+            /** @description What probes bring. */
+            ingest: components["schemas"]["IngestHealth"];
+            /** @description What a person should know. */
+            notes: string[];
+            /** @description Notifications. */
+            notifications: components["schemas"]["NotificationHealth"];
+            /**
+             * Format: int64
+             * @description Memory that it uses, bytes.
+             */
+            resident_bytes: number;
+            /** @description Who is connected. */
+            sessions: components["schemas"]["SessionHealth"];
+            /** @description When it started. */
+            started_at: components["schemas"]["Time"];
+            /** @description Its version. */
+            version: string;
+            /** @description Its databases' writers. */
+            writers: components["schemas"]["WriterHealth"][];
+        };
         /** Format: uuid */
         Id: string;
         /** @description One cause, somebody's work. */
@@ -1417,6 +1518,33 @@ export interface components {
         IncidentStepBody: {
             /** @description A few words; may be absent. */
             note?: string;
+        };
+        IngestHealth: {
+            /**
+             * Format: int64
+             * @description Batches committed.
+             */
+            batches: number;
+            /**
+             * Format: int64
+             * @description Batches set aside.
+             */
+            quarantined: number;
+            /**
+             * Format: int64
+             * @description Samples that are here.
+             */
+            samples: number;
+            /**
+             * Format: double
+             * @description Samples committed a second, over the last minute.
+             */
+            samples_per_s: number;
+            /**
+             * Format: int64
+             * @description Batches whose layout has not come yet.
+             */
+            undecoded: number;
         };
         /** @description One port. */
         Interface: {
@@ -1614,6 +1742,23 @@ export interface components {
             remote_name: string;
             /** @description Its port. */
             remote_port: string;
+        };
+        NotificationHealth: {
+            /**
+             * Format: int64
+             * @description Given up.
+             */
+            failed: number;
+            /**
+             * Format: int64
+             * @description The oldest of them, seconds; null when there is none.
+             */
+            oldest_s: number | null;
+            /**
+             * Format: int64
+             * @description Not yet sent.
+             */
+            pending: number;
         };
         /** @description This document. */
         OpenApiDocument: Record<string, unknown>;
@@ -2300,6 +2445,32 @@ export interface components {
             /** @description Its program. */
             version: string | null;
         };
+        /** @description A probe whose data waits. */
+        ProbeBehind: {
+            /**
+             * Format: int64
+             * @description Batches that wait there.
+             */
+            batches: number;
+            /**
+             * Format: int64
+             * @description Age of the oldest, seconds.
+             */
+            behind_s: number;
+            /**
+             * Format: int64
+             * @description Bytes of its spool.
+             */
+            bytes: number;
+            /** @description Whose, by name. */
+            customer_name: string;
+            /** @description Which probe. */
+            probe_id: components["schemas"]["Id"];
+            /** @description Its name. */
+            probe_name: string;
+            /** @description Where, by name. */
+            site_name: string;
+        };
         /** @description Its certificate. */
         ProbeCertificate: {
             /** @description When it ends. */
@@ -2496,6 +2667,28 @@ export interface components {
             user: components["schemas"]["User"] | null;
             /** @description Central's version; `null` when nobody is signed in. */
             version: string | null;
+        };
+        SessionHealth: {
+            /**
+             * Format: int64
+             * @description Those with a session.
+             */
+            connected: number;
+            /**
+             * Format: int64
+             * @description Those whose session runs over TCP, because UDP is blocked.
+             */
+            over_tcp: number;
+            /**
+             * Format: int64
+             * @description Probes that are not revoked.
+             */
+            probes: number;
+            /**
+             * Format: int64
+             * @description Those heard within the last minute.
+             */
+            reporting: number;
         };
         /** @description Whether the first admin is still to be made. */
         Setup: {
@@ -2761,6 +2954,31 @@ export interface components {
         WebhookSettings: {
             /** @description An `https` URL; `http` only on this machine. */
             url: string;
+        };
+        /** @description The one thread that writes a database. */
+        WriterHealth: {
+            /**
+             * Format: double
+             * @description How long commits take with their fsync, ms, over the last 512; null before the first.
+             */
+            commit_ms_p50: number | null;
+            /**
+             * Format: double
+             * @description The slowest in a hundred of them.
+             */
+            commit_ms_p99: number | null;
+            /**
+             * Format: int64
+             * @description Commits since the start.
+             */
+            commits: number;
+            /** @description Which file. */
+            name: string;
+            /**
+             * Format: int64
+             * @description Jobs that wait for it now.
+             */
+            waiting: number;
         };
     };
     responses: never;
@@ -3505,6 +3723,31 @@ export interface operations {
                 };
             };
             404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_health_report: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthReport"];
+                };
+            };
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
