@@ -163,6 +163,8 @@ pub fn open_reader(path: &Path) -> Result<Connection, SqliteError> {
 
 /// Makes a new file for the owner alone; SQLite gives the files beside it (`-wal`, `-shm`) the same mode. Where this
 /// cannot be done, SQLite says why in its next call.
+///
+/// Its name is on disk before anything is committed: SQLite syncs the directory for its log only.
 fn make_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let made = std::fs::OpenOptions::new()
@@ -170,7 +172,14 @@ fn make_private(path: &Path) {
         .write(true)
         .mode(0o600)
         .open(path);
-    drop(made);
+    if made.is_ok()
+        && let Some(directory) = path.parent()
+    {
+        let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+        if let Err(error) = synced {
+            tracing::warn!(%error, path = %path.display(), "the name of a new file could not be synced");
+        }
+    }
 }
 
 #[expect(

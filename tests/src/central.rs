@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::process::{self, Kill, Process, free_udp_and_tcp_port};
+use crate::shim::Envs;
 
 /// Long enough for a loaded machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -25,6 +26,7 @@ pub struct Central {
     client: reqwest::Client,
     cookie: String,
     csrf: String,
+    envs: Envs,
 }
 
 /// A customer with one site.
@@ -50,6 +52,14 @@ impl Central {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start_with(dir: &Path, config: &str) -> anyhow::Result<Self> {
+        Self::start_under(dir, config, Envs::new()).await
+    }
+
+    /// The same with an environment that every start has.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn start_under(dir: &Path, config: &str, envs: Envs) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(dir)?;
         std::fs::write(dir.join("central.toml"), config)?;
@@ -61,6 +71,7 @@ impl Central {
             client: reqwest::Client::new(),
             cookie: String::new(),
             csrf: String::new(),
+            envs,
         };
         central.restart(&[]).await?;
         let link = central.cli(&["setup-link"])?;
@@ -76,6 +87,20 @@ impl Central {
             .context("a token against forgery")?
             .to_owned();
         Ok(central)
+    }
+
+    /// Signs the admin in again (a session ends when nobody uses it for long).
+    ///
+    /// # Errors
+    /// Whatever the API said.
+    pub async fn sign_in(&mut self) -> anyhow::Result<()> {
+        let body = json!({ "user_name": "ada", "password": PASSWORD });
+        let session = self.post("/session", body).await?;
+        self.csrf = session["csrf_token"]
+            .as_str()
+            .context("a token against forgery")?
+            .to_owned();
+        Ok(())
     }
 
     /// Starts the process again on the same data and ports, with more environment (`FARWATCH_FAILPOINT`).
@@ -110,9 +135,10 @@ impl Central {
             format!("127.0.0.1:{}", self.http_port),
             format!("127.0.0.1:{}", self.quic_port),
         );
-        let envs: Vec<_> = envs
+        let envs: Envs = envs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .chain(self.envs.iter().cloned())
             .collect();
         let config = self.dir.join("central.toml").display().to_string();
         let args = [
@@ -135,6 +161,11 @@ impl Central {
             &self.dir.join("central.log"),
         )?);
         Ok(())
+    }
+
+    /// What every start from now on has in its environment.
+    pub fn set_envs(&mut self, envs: Envs) {
+        self.envs = envs;
     }
 
     /// Ends the process; the data stays.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::process::{self, Kill, Process};
+use crate::shim::Envs;
 
 /// A probe, with a data directory that outlives its process.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct Probe {
     /// The data directory.
     pub dir: PathBuf,
     process: Option<Process>,
+    envs: Envs,
 }
 
 impl Probe {
@@ -21,11 +23,20 @@ impl Probe {
     /// # Errors
     /// What `farwatch-probe join` said.
     pub fn join(dir: &Path, token: &str) -> anyhow::Result<Self> {
+        Self::join_under(dir, token, Envs::new())
+    }
+
+    /// The same with an environment that joining and every start has.
+    ///
+    /// # Errors
+    /// What `farwatch-probe join` said.
+    pub fn join_under(dir: &Path, token: &str, envs: Envs) -> anyhow::Result<Self> {
         let at = dir.display().to_string();
-        process::run("farwatch-probe", &["join", token, "--data-dir", &at])?;
+        process::run_under("farwatch-probe", &["join", token, "--data-dir", &at], &envs)?;
         Ok(Self {
             dir: dir.to_owned(),
             process: None,
+            envs,
         })
     }
 
@@ -35,7 +46,13 @@ impl Probe {
         Self {
             dir: dir.to_owned(),
             process: None,
+            envs: Envs::new(),
         }
+    }
+
+    /// What every start from now on has in its environment.
+    pub fn set_envs(&mut self, envs: Envs) {
+        self.envs = envs;
     }
 
     /// Starts the process, with more environment (`FARWATCH_FAILPOINT`).
@@ -44,9 +61,10 @@ impl Probe {
     /// It is not built.
     pub fn start(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let at = self.dir.display().to_string();
-        let envs: Vec<_> = envs
+        let envs: Envs = envs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .chain(self.envs.iter().cloned())
             .collect();
         let args = ["run", "--data-dir", &at];
         self.process = Some(Process::start(

@@ -132,25 +132,36 @@ pub(super) struct Reader {
 
 impl Days {
     pub(super) fn open(kind: Kind, folder: PathBuf, clock: Clock) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        let mut there = BTreeSet::new();
+        make_durably(&folder)?;
+        let (mut there, mut begun) = (BTreeSet::new(), Vec::new());
         for entry in std::fs::read_dir(&folder)? {
-            if let Some(day) = entry?
-                .file_name()
-                .to_str()
-                .and_then(|name| kind.parse(name))
-            {
-                there.insert(day);
-            }
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            there.extend(kind.parse(name));
+            begun.extend(name.strip_suffix("-journal").and_then(|of| kind.parse(of)));
         }
-        Ok(Self {
+        let this = Self {
             kind,
             folder,
             clock,
             there: Mutex::new(there),
             readers: Mutex::default(),
             damaged: Mutex::default(),
-        })
+        };
+        begun.into_iter().for_each(|day| this.finish_making(day));
+        Ok(this)
+    }
+
+    /// A file that was being made when the power went has a journal, which only a writer may roll back: until then
+    /// nobody could read it.
+    fn finish_making(&self, day: i64) {
+        match self.writer(day) {
+            Ok(_) => {}
+            Err(error) if error.is_corrupt() => self.report_damaged(day),
+            Err(error) => {
+                tracing::warn!(day = self.kind.name(day), error = %farwatch_shared::error::Chain(&error), "a day's file that was being made could not be finished");
+            }
+        }
     }
 
     pub(super) fn path(&self, day: i64) -> PathBuf {
@@ -195,7 +206,8 @@ impl Days {
         Ok(connection)
     }
 
-    /// Runs `read` on a reader of that day; `None` when there is no file, or it is damaged (then it is set aside soon).
+    /// Runs `read` on a reader of that day; `None` when there is no file, or it was made and holds nothing yet, or it is
+    /// damaged (then it is set aside soon).
     pub(super) fn read<T>(
         &self,
         day: i64,
@@ -212,10 +224,16 @@ impl Days {
                 .map(|at| readers.remove(at).1)
         };
         let result = idle
-            .map_or_else(|| Reader::open(&self.path(day)), Ok)
-            .and_then(|mut reader| read(&mut reader).map(|value| (value, reader)));
+            .map_or_else(|| Reader::open(&self.path(day)), |idle| Ok(Some(idle)))
+            .and_then(|reader| {
+                let Some(mut reader) = reader else {
+                    return Ok(None);
+                };
+                read(&mut reader).map(|value| Some((value, reader)))
+            });
         match result {
-            Ok((value, reader)) => {
+            Ok(None) => Ok(None),
+            Ok(Some((value, reader))) => {
                 let mut readers = lock(&self.readers);
                 readers.push((day, reader));
                 if readers.len() > READERS {
@@ -302,6 +320,18 @@ impl Days {
     }
 }
 
+/// Makes a folder whose name is on disk before anything is kept in it.
+fn make_durably(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    match folder.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
 /// Why a day file could not be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -355,13 +385,15 @@ pub(super) fn not_rolled(connection: &Connection, probe: ProbeId) -> rusqlite::R
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self, ReadError> {
+    /// `None` when the file has no tables yet: its maker died between making it and its first commit.
+    fn open(path: &Path) -> Result<Option<Self>, ReadError> {
         let connection = sqlite::open_reader(path)?;
-        Ok(Self {
+        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((version > 0).then(|| Self {
             connection,
             shapes: HashMap::new(),
             sources: HashMap::new(),
-        })
+        }))
     }
 
     /// A shape by its hash.
