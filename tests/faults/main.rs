@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod clock;
+mod damage;
+mod full;
+mod machine;
 mod power;
 
 use std::path::{Path, PathBuf};

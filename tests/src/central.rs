@@ -182,6 +182,12 @@ impl Central {
             .is_none_or(|process| process.ended().is_some())
     }
 
+    /// Where browsers reach it.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.http_port))
+    }
+
     /// Where probes reach it.
     #[must_use]
     pub fn address(&self) -> SocketAddr {

@@ -6,6 +6,7 @@
 //! - [`eventually`] wait for a state with a limit, never for a time
 //! - [`shim`] clocks, files and limits of a program, moved and written down from outside
 //! - [`disk`] what a disk holds after the power went
+//! - [`tmpfs`] a disk that can be filled
 //! - [`shown`] what Central's own code shows of a directory
 //! - [`damage`] what a bad disk does to files
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
@@ -22,6 +23,7 @@ mod process;
 pub mod proxy;
 pub mod shim;
 pub mod shown;
+pub mod tmpfs;
 pub mod world;
 
 use std::fmt::Debug;

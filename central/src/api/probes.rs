@@ -278,7 +278,7 @@ pub(super) struct Ledger {
 
 fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
     let live = central.live.probes().get(row.id);
-    let heard = live.as_ref().and_then(|p| p.last_heard).max(row.last_heard);
+    let heard = live.as_ref().and_then(|p| p.last_heard).or(row.last_heard);
     let state = match (&row.revoked, &live) {
         (Some(_), _) => ProbeState::Revoked,
         (None, Some(live)) => ProbeState::from_word(live.state(now)).unwrap_or(ProbeState::Late),

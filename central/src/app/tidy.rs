@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farwatch_shared::clock::Timestamp;
+use farwatch_shared::clock::{Steady, Timestamp};
 use farwatch_shared::error::Chain;
 use farwatch_shared::sqlite::SqliteError;
 use rusqlite::Connection;
@@ -25,10 +25,18 @@ pub(super) async fn run(
 ) -> Result<(), SqliteError> {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let newest = central.store.read(newest).await.unwrap_or_default();
+    let mut steady = Steady::new(central.clock.clone(), newest);
     let keep_ms = i64::try_from(retention.events.as_millis()).unwrap_or(i64::MAX);
     while drain.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = central.clock.now();
         keep_reserve(&central).await;
+        if !steady.holds() {
+            tracing::warn!(
+                "the clock was set far, or is far from what is stored: nothing is removed for its age until it has stood for a day"
+            );
+            continue;
+        }
         loop {
             match central.store.write(move |c| round(c, now, keep_ms)).await {
                 Ok(true) if !drain.is_cancelled() => {}
@@ -53,6 +61,16 @@ async fn keep_reserve(central: &Central) {
         }
         Ok(Err(error)) => tracing::warn!(%error, "the reserve could not be made"),
     }
+}
+
+/// The newest moment at which anything is known to have been written here.
+fn newest(c: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    c.query_row(
+        "SELECT nullif(max(coalesce((SELECT max(last_heard_ms) FROM probes), 0),
+            coalesce((SELECT at_ms FROM audit ORDER BY id DESC LIMIT 1), 0)), 0)",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Removes a part; `true` when there may be more.

@@ -1,0 +1,177 @@
+//! Rows out of a damaged file: what can still be read is carried over, the rest is counted.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params_from_iter};
+
+/// What became of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Carried {
+    /// Rows that are in the new file.
+    pub rows: u64,
+    /// Whether the table was read from end to end.
+    pub whole: bool,
+}
+
+/// Carries over the rows of `table` that can be read: from the front until something is in the way, then from the back.
+/// Rows that the new file's own rules refuse (types, checks) stay behind.
+///
+/// # Errors
+/// The new file's own; what is wrong with the old one only leaves rows behind.
+pub fn carry(old: &Connection, new: &Connection, table: &str) -> rusqlite::Result<Carried> {
+    let columns = columns(new, table)?;
+    let known = columns_or_none(old, table);
+    let shared: Vec<&str> = columns
+        .iter()
+        .map(String::as_str)
+        .filter(|name| known.iter().any(|known| known == name))
+        .collect();
+    let mut carried = Carried::default();
+    if shared.is_empty() {
+        return Ok(carried);
+    }
+    let list = shared.join(", ");
+    let places = vec!["?"; shared.len()].join(", ");
+    let put = format!("INSERT OR REPLACE INTO {table} ({list}) VALUES ({places})");
+    let mut refused = false;
+    let mut pass = |order: &str| -> rusqlite::Result<bool> {
+        let Ok(mut select) = old.prepare(&format!("SELECT {list} FROM {table} {order}")) else {
+            return Ok(false);
+        };
+        let Ok(mut rows) = select.query([]) else {
+            return Ok(false);
+        };
+        let mut put = new.prepare_cached(&put)?;
+        loop {
+            let Ok(row) = rows.next() else {
+                return Ok(false);
+            };
+            let Some(row) = row else { return Ok(true) };
+            let values: rusqlite::Result<Vec<Value>> =
+                (0..shared.len()).map(|at| row.get(at)).collect();
+            match values.map(|values| put.execute(params_from_iter(values))) {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) if super::is_full(&error) => return Err(error),
+                Ok(Err(_)) | Err(_) => refused = true,
+            }
+        }
+    };
+    let mut whole = pass("")?;
+    if !whole {
+        let key = key_of(new, table)?;
+        pass(&format!("ORDER BY {key} DESC"))?;
+    }
+    whole &= !refused;
+    carried.whole = whole;
+    carried.rows = new.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+        row.get::<_, i64>(0).map(i64::unsigned_abs)
+    })?;
+    Ok(carried)
+}
+
+/// Removes rows whose parent did not make it, and theirs, until every row has its parent. Returns how many went.
+///
+/// # Errors
+/// SQLite's.
+pub fn drop_orphans(new: &Connection) -> rusqlite::Result<u64> {
+    let mut gone = 0;
+    loop {
+        let mut now = 0;
+        for table in tables(new)? {
+            let parents: Vec<(String, String, Option<String>)> = new
+                .prepare(&format!("PRAGMA foreign_key_list({table})"))?
+                .query_map([], |row| Ok((row.get(2)?, row.get(3)?, row.get(4)?)))?
+                .collect::<Result<_, _>>()?;
+            for (parent, from, to) in parents {
+                let to = to.unwrap_or_else(|| "id".to_owned());
+                now += new.execute(
+                    &format!(
+                        "DELETE FROM {table} WHERE {from} IS NOT NULL AND {from} NOT IN (SELECT {to} FROM {parent})"
+                    ),
+                    [],
+                )?;
+            }
+        }
+        gone += now as u64;
+        if now == 0 {
+            return Ok(gone);
+        }
+    }
+}
+
+/// The tables of a file, its own ones.
+///
+/// # Errors
+/// SQLite's.
+pub fn tables(c: &Connection) -> rusqlite::Result<Vec<String>> {
+    c.prepare(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+    )?
+    .query_map([], |row| row.get(0))?
+    .collect()
+}
+
+fn columns(c: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
+    c.prepare(&format!("PRAGMA table_info({table})"))?
+        .query_map([], |row| row.get(1))?
+        .collect()
+}
+
+fn columns_or_none(c: &Connection, table: &str) -> Vec<String> {
+    columns(c, table).unwrap_or_default()
+}
+
+/// What a table is ordered by on disk.
+fn key_of(c: &Connection, table: &str) -> rusqlite::Result<String> {
+    let mut key: Vec<(i64, String)> = c
+        .prepare(&format!("PRAGMA table_info({table})"))?
+        .query_map([], |row| Ok((row.get(5)?, row.get(1)?)))?
+        .collect::<Result<_, _>>()?;
+    key.retain(|(place, _)| *place > 0);
+    key.sort();
+    let without_rowid = c.prepare(&format!("SELECT rowid FROM {table}")).is_err();
+    if !without_rowid || key.is_empty() {
+        return Ok("rowid".to_owned());
+    }
+    let names: Vec<String> = key.into_iter().map(|(_, name)| name).collect();
+    Ok(names.join(" DESC, "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_before_and_behind_the_damage_are_carried_over_and_orphans_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let schema = super::super::Schema {
+            application_id: 1,
+            migrations: &["CREATE TABLE p (id INTEGER PRIMARY KEY, v TEXT NOT NULL) STRICT;
+                 CREATE TABLE c (id INTEGER PRIMARY KEY, p INTEGER NOT NULL REFERENCES p (id) ON DELETE CASCADE) STRICT;"],
+        };
+        let path = dir.path().join("old.db");
+        {
+            let old = super::super::open(&path, &schema).unwrap();
+            for id in 0..2_000_i64 {
+                old.execute("INSERT INTO p VALUES (?1, ?2)", (id, "x".repeat(500)))
+                    .unwrap();
+                old.execute("INSERT INTO c VALUES (?1, ?1)", [id]).unwrap();
+            }
+            old.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+                .unwrap();
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        let half = bytes.len() / 2 / 16_384 * 16_384;
+        bytes[half..half + 16_384].fill(0x5a);
+        std::fs::write(&path, bytes).unwrap();
+        let old = super::super::open_reader(&path).unwrap();
+        let new = super::super::open(&dir.path().join("new.db"), &schema).unwrap();
+        new.pragma_update(None, "foreign_keys", false).unwrap();
+        let (parents, children) = (
+            carry(&old, &new, "p").unwrap(),
+            carry(&old, &new, "c").unwrap(),
+        );
+        assert!(!parents.whole && parents.rows > 1_500, "{parents:?}");
+        let gone = drop_orphans(&new).unwrap();
+        assert_eq!(children.rows - gone, parents.rows);
+    }
+}
