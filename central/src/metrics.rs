@@ -218,12 +218,15 @@ impl Metrics {
     pub async fn run(self, drain: CancellationToken) -> Result<(), MetricsError> {
         let mut passes = 0_u32;
         let newest = self
-            .0
-            .state()
-            .probes
-            .values()
-            .filter_map(|of| of.newest_at)
-            .max();
+            .blocking(|inner| {
+                inner.with_reader(|c| {
+                    c.query_row("SELECT max(updated_ms) FROM lane_progress", [], |row| {
+                        row.get(0)
+                    })
+                })
+            })
+            .await
+            .unwrap_or_default();
         let mut steady = Steady::new(self.0.clock.clone(), newest);
         let mut every = tokio::time::interval(PASS_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -595,11 +598,16 @@ impl Inner {
 
 /// Which gaps there are, and which hours are sealed, is known to this file alone: as much of it as can be read lives on.
 fn carry_gaps(aside: &Path, path: &Path) -> Result<(), MetricsError> {
-    let old = sqlite::open_reader(aside)?;
+    let old = sqlite::rescue::Wreck::open(aside)?;
     let new = sqlite::open(path, &schema::METRICS)?;
     let step = new.unchecked_transaction()?;
     for table in ["gaps", "hours"] {
-        let carried = sqlite::rescue::carry(&old, &step, table)?;
+        let carried = sqlite::rescue::carry(
+            old.connection(),
+            &step,
+            table,
+            sqlite::rescue::There::GivesWay,
+        )?;
         tracing::info!(
             table,
             rows = carried.rows,

@@ -87,7 +87,7 @@ impl Base {
             .unwrap();
         central.metrics.pass(Pass::Due).await.unwrap();
         let truth = shown::ask(&central, &question).await.unwrap();
-        assert!(truth.values.len() > 300, "{}", truth.values.len());
+        assert!(truth.values.len() > 150, "{}", truth.values.len());
         Self {
             dir: base,
             question,

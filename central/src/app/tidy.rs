@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Central;
 use crate::config::Retention;
-use crate::store::reserve;
+use crate::store::{rescue, reserve};
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(600);
+/// The spare copy of central.db is made anew once in so many rounds: every hour.
+const SPARE_EVERY: u32 = 6;
 /// Rows of one table in one transaction: live work waits no longer for it than for a large batch.
 const AT_ONCE: i64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
@@ -25,12 +27,17 @@ pub(super) async fn run(
 ) -> Result<(), SqliteError> {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = 0_u32;
     let newest = central.store.read(newest).await.unwrap_or_default();
     let mut steady = Steady::new(central.clock.clone(), newest);
     let keep_ms = i64::try_from(retention.events.as_millis()).unwrap_or(i64::MAX);
     while drain.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = central.clock.now();
         keep_reserve(&central).await;
+        if rounds % SPARE_EVERY == 0 {
+            keep_spare(&central).await;
+        }
+        rounds = rounds.wrapping_add(1);
         if !steady.holds() {
             tracing::warn!(
                 "the clock was set far, or is far from what is stored: nothing is removed for its age until it has stood for a day"
@@ -50,6 +57,13 @@ pub(super) async fn run(
         }
     }
     Ok(())
+}
+
+async fn keep_spare(central: &Central) {
+    let dir = central.settings.data_dir.clone();
+    if let Ok(Err(why)) = tokio::task::spawn_blocking(move || rescue::keep_spare(&dir)).await {
+        tracing::warn!("no spare copy of central.db was made: {why}");
+    }
 }
 
 async fn keep_reserve(central: &Central) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::error::Chain;
 use farwatch_shared::id::DeploymentId;
-use farwatch_shared::sqlite::rescue::{carry, drop_orphans, tables};
+use farwatch_shared::sqlite::rescue::{There, Wreck, carry, drop_orphans, tables};
 use farwatch_shared::sqlite::{self, SqliteError};
 use rusqlite::Connection;
 
@@ -18,6 +18,43 @@ use super::{SCHEMA, audit};
 /// What says which batches of events are here. When events were lost these go as well: probes then send again what they
 /// still hold, and what is here twice over is better than what is nowhere.
 const LEDGER: [&str; 4] = ["lane_crcs", "lane_dropped", "lane_progress", "lane_ranges"];
+
+/// Not taken from the spare copy: tokens that may have been used since, sessions that may have ended, notifications that
+/// may have been sent, and what says which batches are here.
+const ONCE: [&str; 8] = [
+    "join_tokens",
+    "lane_crcs",
+    "lane_dropped",
+    "lane_progress",
+    "lane_ranges",
+    "outbox",
+    "sessions",
+    "setup_tokens",
+];
+/// A copy of the file from within the last hour, for what its damage takes.
+const SPARE: &str = "db.spare";
+
+/// Makes the spare copy anew, where there is room for it.
+///
+/// # Errors
+/// In words; the copy of before stays.
+pub fn keep_spare(data_dir: &Path) -> Result<(), String> {
+    let path = super::Store::path_in(data_dir);
+    let stat = nix::sys::statvfs::statvfs(data_dir).map_err(|error| error.to_string())?;
+    let free = stat.blocks_available().saturating_mul(stat.fragment_size());
+    let size = std::fs::metadata(&path).map_or(0, |meta| meta.len());
+    if free < size.saturating_mul(4) {
+        return Err("there is no room for it".to_owned());
+    }
+    let new = path.with_extension("db.spare-new");
+    let attempt = || -> io::Result<()> {
+        remove(&new)?;
+        crate::backup::copy_database(&path, &new).map_err(io::Error::other)?;
+        std::fs::rename(&new, path.with_extension(SPARE))?;
+        sync_directory(&path)
+    };
+    attempt().map_err(|error| error.to_string())
+}
 
 /// Opens the file, rescued when it has to be.
 pub(super) fn open(
@@ -74,19 +111,31 @@ fn carry_over(
     new.pragma_update(None, "foreign_keys", false)?;
     let step = new.unchecked_transaction()?;
     let mut torn = Vec::new();
-    let (mut rows, mut gone) = (0, 0);
-    match sqlite::open_reader(path) {
-        Ok(old) => {
-            for table in tables(&step)? {
-                let carried = carry(&old, &step, &table)?;
-                rows += carried.rows;
-                if !carried.whole {
-                    torn.push(table);
-                }
-            }
-            gone = drop_orphans(&step)?;
+    let wreck = Wreck::open(path).ok();
+    for table in tables(&step)? {
+        let whole = match &wreck {
+            Some(wreck) => carry(wreck.connection(), &step, &table, There::GivesWay)?.whole,
+            None => false,
+        };
+        if !whole {
+            torn.push(table);
         }
-        Err(_) => torn.push("everything".to_owned()),
+    }
+    drop(wreck);
+    // What the wreck does not give is as it was an hour ago at the most, but for what was only to be used once.
+    if !torn.is_empty()
+        && let Ok(spare) = sqlite::open_reader(&path.with_extension(SPARE))
+    {
+        for table in torn.iter().filter(|table| !ONCE.contains(&table.as_str())) {
+            carry(&spare, &step, table, There::Stays)?;
+        }
+    }
+    let gone = drop_orphans(&step)?;
+    let mut rows = 0;
+    for table in tables(&step)? {
+        rows += step.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| {
+            row.get::<_, i64>(0)
+        })?;
     }
     if !torn.is_empty() || gone > 0 {
         for table in LEDGER {
@@ -226,5 +275,44 @@ mod tests {
         assert_eq!(before, after);
         assert!(customers > 2_000, "{customers}");
         assert_eq!(set_aside_in(dir.path()), ["central.db.damaged-7"]);
+    }
+
+    #[tokio::test]
+    async fn what_the_damage_took_comes_from_the_spare_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Timestamp(1)).unwrap();
+        for id in 1..=2_u8 {
+            store
+                .write(move |c| {
+                    c.execute(
+                        "INSERT INTO customers (id, name, created_ms) VALUES (?1, ?2, 0)",
+                        ([id; 16], format!("customer {id}")),
+                    )
+                })
+                .await
+                .unwrap();
+            if id == 1 {
+                keep_spare(dir.path()).unwrap();
+            }
+        }
+        drop(store);
+        while dir.path().join("central.db-wal").exists() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        // The first page says what is where: without it nothing can be read.
+        let path = dir.path().join("central.db");
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[..16_384].fill(0x33);
+        std::fs::write(&path, bytes).unwrap();
+        let store = Store::open(dir.path(), Timestamp(8)).unwrap();
+        let names: Vec<String> = store
+            .read(|c| {
+                c.prepare("SELECT name FROM customers")?
+                    .query_map([], |row| row.get(0))?
+                    .collect()
+            })
+            .await
+            .unwrap();
+        assert_eq!(names, ["customer 1"]);
     }
 }

@@ -42,6 +42,7 @@ use crate::spool::Spool;
 
 mod answers;
 mod asking;
+mod clock;
 mod devices;
 
 /// How much may be done here.
@@ -151,6 +152,8 @@ pub struct Working {
     restored: Option<Timestamp>,
     checks: BinaryHeap<Reverse<(i64, DeviceNo, By)>>,
     under_way: BTreeSet<(i64, Key)>,
+    /// Wall clock minus boot-time clock that slots are counted by, ms.
+    base_ms: i64,
     waiting_polls: VecDeque<(Key, i64)>,
     rereads: devices::Rereads,
     topology_is_old: bool,
@@ -183,6 +186,7 @@ impl Working {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (totals_out, totals) = watch::channel(Totals::default());
         let now = parts.clock.now();
+        let base_ms = now.ms().saturating_sub(parts.clock.boot_ms());
         let boot_id = farwatch_shared::clock::boot_id();
         let off_since = match &parts.stored.tick {
             Some(tick) => Some((tick.at, tick.boot_id == boot_id)),
@@ -225,6 +229,7 @@ impl Working {
             restored: None,
             checks: BinaryHeap::new(),
             under_way: BTreeSet::new(),
+            base_ms,
             waiting_polls: VecDeque::new(),
             rereads: devices::Rereads::default(),
             topology_is_old: true,
@@ -341,6 +346,7 @@ impl Working {
     }
 
     async fn tick(&mut self) {
+        self.follow_clock();
         self.start_checks();
         self.reread();
         let second = match self.slots.step(self.clock.now().secs()) {
@@ -414,6 +420,8 @@ impl Working {
                 outcome,
                 at,
             } => {
+                let slot_s = self.slot_now(slot_s, key);
+                let at = self.moment_now(at);
                 self.under_way.remove(&(slot_s, key));
                 self.schedule.finished(key);
                 self.polled(key, slot_s, ports, outcome, at).await;
