@@ -25,7 +25,7 @@ async fn few_descriptors_and_little_memory_stop_nothing() {
         .unwrap();
     world.devices_up(DEVICES, SOON).await;
     for (name, probe, central) in [
-        ("FARWATCH_NOFILE", "40", "64"),
+        ("FARWATCH_NOFILE", "40", "160"),
         ("FARWATCH_AS", "1500000000", "2500000000"),
     ] {
         world.probe.end(Kill::Politely);
@@ -37,7 +37,7 @@ async fn few_descriptors_and_little_memory_stop_nothing() {
         world.devices_up(DEVICES, SOON).await;
         // More connections than there are descriptors: those that are there are served.
         let mut held = Vec::new();
-        for _ in 0..80 {
+        for _ in 0..300 {
             held.extend(std::net::TcpStream::connect(world.central.http_address()).ok());
         }
         let probe = world.probe_id().await;
@@ -52,7 +52,7 @@ async fn few_descriptors_and_little_memory_stop_nothing() {
         })
         .await;
         println!(
-            "{name}: while 80 connections were held open: {}",
+            "{name}: while 300 connections were held open: {}",
             probe.map_or_else(|error| error.to_string(), |_| "answered".to_owned())
         );
         world.devices_up(DEVICES, SOON).await;

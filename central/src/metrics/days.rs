@@ -20,6 +20,8 @@ use super::shape::Shape;
 
 /// Idle readers kept open, over all files: each has a page cache of its own.
 const READERS: usize = 24;
+/// A file up to this size is checked whole at each start: some tenths of a second.
+const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What one file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +151,29 @@ impl Days {
             damaged: Mutex::default(),
         };
         begun.into_iter().for_each(|day| this.finish_making(day));
+        this.check_small();
         Ok(this)
+    }
+
+    /// What a damaged page hides is missed by nobody who asks for something else: small files are looked at whole at each
+    /// start. (Large ones tell when they are read.)
+    fn check_small(&self) {
+        for day in self.within(i64::MIN, i64::MAX) {
+            let path = self.path(day);
+            let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
+            if !small {
+                continue;
+            }
+            let sound = sqlite::open_reader(&path).and_then(|c| sqlite::is_sound(&c, &path));
+            match sound {
+                Ok(true) => {}
+                Ok(false) => self.report_damaged(day),
+                Err(error) if error.is_corrupt() => self.report_damaged(day),
+                Err(error) => {
+                    tracing::warn!(day = self.kind.name(day), error = %farwatch_shared::error::Chain(&error), "a day's file could not be checked");
+                }
+            }
+        }
     }
 
     /// A file that was being made when the power went has a journal, which only a writer may roll back: until then
