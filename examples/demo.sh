@@ -8,7 +8,7 @@
 #   FARWATCH_DEMO_DATA    where the data is        (demo-data)
 #   FARWATCH_HTTP_PORT    console, plain HTTP      (8080)
 #   FARWATCH_HTTPS_PORT   console, HTTPS           (8443)
-#   FARWATCH_PROBES_PORT  probes, QUIC over UDP    (4433)
+#   FARWATCH_PROBES_PORT  probes: UDP, and TCP     (4433)
 #   FARWATCH_SITE_PORT    pretend devices, SNMP    (1161)
 #   FARWATCH_SITE_FIRST   first pretend device     (127.30.0.1; the last octet must be 1)
 #   FARWATCH_SITE_ARGS    more for pretend-site    (e.g. "--zoo" or "--calm")
@@ -168,6 +168,7 @@ write_config() {
 # Written by demo.sh at each start; examples/central.toml explains every key.
 data_dir = "$data/central"
 listen_probes = "127.0.0.1:$probes_port"
+listen_probes_tcp = "127.0.0.1:$probes_port"
 listen_https = "127.0.0.1:$https_port"
 listen_http = "127.0.0.1:$http_port"
 public_addresses = ["127.0.0.1:$probes_port"]

@@ -34,6 +34,7 @@ install_needs() {
   want snmpget snmp "tests against net-snmp's tools"
   want snmpd snmpd "tests against net-snmp's agent"
   /usr/bin/python3 -c "import aiosmtpd" 2>/dev/null || { may_install && apt_install python3-aiosmtpd; } || say "NOT HERE: aiosmtpd (the mail test is left out): sudo apt-get install -y python3-aiosmtpd"
+  want tinyproxy tinyproxy "the way through an HTTP proxy"
   want shellcheck shellcheck "the scripts' lints"
   want systemd-analyze systemd "the units' exposure"
   command -v chromium >/dev/null || command -v google-chrome >/dev/null || want chromium chromium "the browser test"

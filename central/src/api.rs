@@ -116,6 +116,8 @@ pub struct Parts {
     pub echoed: Mutex<HashMap<ProbeId, Timestamp>>,
     /// Cancelled when Central stops: open event streams end.
     pub drain: CancellationToken,
+    /// When this process started.
+    pub started: Timestamp,
     /// What the routes beside the API need to know.
     pub settings: Settings,
 }

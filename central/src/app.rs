@@ -150,7 +150,7 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Central> {
         sender: Sender::new(Arc::new(vault.clone()), console.clone())?,
         metrics,
         live,
-        clock,
+        clock: clock.clone(),
         vault,
         enroll,
         registry,
@@ -158,6 +158,7 @@ pub async fn open(config: &Config, clock: Clock) -> anyhow::Result<Central> {
         days: DayCache::default(),
         echoed: Mutex::default(),
         drain: tokio_util::sync::CancellationToken::new(),
+        started: clock.now(),
         settings: Settings {
             data_dir: dir.clone(),
             console,
@@ -234,6 +235,19 @@ impl App {
         let credentials = central.enroll.ca().central_credentials()?;
         let listener = Listener::bind(config.listen_probes, credentials, authority.anchors)
             .with_context(|| format!("listen_probes {}", config.listen_probes))?;
+        if let Some(door) = config.listen_probes_tcp {
+            let credentials = central.enroll.ca().central_credentials()?;
+            match listener.tcp_door(door.address, credentials) {
+                Ok(door) => life.spawn("probes over TCP", door.run()),
+                Err(error) if door.is_chosen => {
+                    return Err(error).context(format!("listen_probes_tcp {}", door.address));
+                }
+                Err(error) => tracing::warn!(
+                    "probes whose networks block UDP cannot connect: {} cannot be listened on ({error}); choose another listen_probes_tcp, or \"off\"",
+                    door.address
+                ),
+            }
+        }
         let ingest = Ingest::new(
             central.store.path(),
             ingest::Parts {

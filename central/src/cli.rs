@@ -3,6 +3,7 @@
 
 pub mod ask;
 pub mod configure;
+mod diagnostics;
 pub mod print;
 
 use std::path::PathBuf;
@@ -75,6 +76,11 @@ pub enum Command {
     Audit(Audit),
     /// Everything in a few numbers.
     Summary,
+    /// Writes one file for whoever helps: settings, health, probes. No secrets are in it.
+    Diagnostics {
+        /// Where to [default: farwatch-central-TIME.tar.gz, here].
+        file: Option<PathBuf>,
+    },
 }
 
 /// Where to listen; wins over the file.
@@ -83,6 +89,9 @@ pub struct Run {
     /// Where probes connect (UDP).
     #[arg(long, value_name = "ADDRESS")]
     pub listen_probes: Option<String>,
+    /// Where probes connect over TCP, when their networks block UDP [default: [::]:443].
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen_probes_tcp: Option<String>,
     /// Console and API over plain HTTP, on loopback; or `off`.
     #[arg(long, value_name = "ADDRESS")]
     pub listen_http: Option<String>,
@@ -189,6 +198,9 @@ impl Cli {
         };
         if let Command::Run(run) = &self.command {
             overrides.listen_probes.clone_from(&run.listen_probes);
+            overrides
+                .listen_probes_tcp
+                .clone_from(&run.listen_probes_tcp);
             overrides.listen_http.clone_from(&run.listen_http);
             overrides.listen_https.clone_from(&run.listen_https);
         }
@@ -280,6 +292,10 @@ async fn answer(
             ("backup", serde_json::to_value(made)?)
         }
         Command::Audit(Audit::Verify) => ("audit", ask.get("/local/audit-verify").await?),
+        Command::Diagnostics { file } => {
+            let path = diagnostics::write(ask, config, file).await?;
+            ("diagnostics", json!({ "file": path }))
+        }
         Command::Summary => ("summary", ask.get("/local/summary").await?),
     })
 }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use farwatch_shared::link::DEFAULT_TCP_PORT;
 use farwatch_shared::telemetry::LogConfig;
 use serde::Deserialize;
 
@@ -11,6 +12,8 @@ use crate::metrics;
 
 /// Where the file is when nobody says so.
 pub const DEFAULT_PATH: &str = "/etc/farwatch/central.toml";
+/// Marks an address in `public_addresses` as a TCP door.
+const TCP: &str = "tcp://";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Why the configuration is not taken.
@@ -56,6 +59,7 @@ fn value(key: &'static str, detail: impl Into<String>) -> ConfigError {
 struct Raw {
     data_dir: Option<PathBuf>,
     listen_probes: Option<String>,
+    listen_probes_tcp: Option<String>,
     public_addresses: Vec<String>,
     listen_https: Option<String>,
     listen_http: Option<String>,
@@ -126,6 +130,15 @@ pub struct HttpsFiles {
     pub key: PathBuf,
 }
 
+/// Where Central listens over TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpDoor {
+    /// The address.
+    pub address: SocketAddr,
+    /// A person chose it: Central does not start without it. The default one is left out where it cannot be had.
+    pub is_chosen: bool,
+}
+
 /// What Central does, checked.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -133,7 +146,10 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where probes connect (QUIC over UDP).
     pub listen_probes: SocketAddr,
-    /// `host:port` where probes reach it, best first; one to eight.
+    /// Where probes connect whose networks block UDP (TLS over TCP).
+    pub listen_probes_tcp: Option<TcpDoor>,
+    /// `host:port` where probes reach it over UDP, best first, one to eight; then `tcp://host:port` of each TCP door that
+    /// is not at the port where probes look for it anyway.
     pub public_addresses: Vec<String>,
     /// Console and API over TLS.
     pub listen_https: Option<SocketAddr>,
@@ -160,6 +176,8 @@ pub struct Overrides {
     pub data_dir: Option<PathBuf>,
     /// `--listen-probes`
     pub listen_probes: Option<String>,
+    /// `--listen-probes-tcp`
+    pub listen_probes_tcp: Option<String>,
     /// `--listen-https`
     pub listen_https: Option<String>,
     /// `--listen-http`
@@ -212,6 +230,10 @@ impl Config {
         })?;
         raw.data_dir = overrides.data_dir.clone().or(raw.data_dir);
         raw.listen_probes = overrides.listen_probes.clone().or(raw.listen_probes);
+        raw.listen_probes_tcp = overrides
+            .listen_probes_tcp
+            .clone()
+            .or(raw.listen_probes_tcp);
         raw.listen_https = overrides.listen_https.clone().or(raw.listen_https);
         raw.listen_http = overrides.listen_http.clone().or(raw.listen_http);
         raw.check()
@@ -268,6 +290,16 @@ impl Raw {
                 "cannot be off: probes would have nowhere to go",
             )
         })?;
+        let listen_probes_tcp = address(
+            "listen_probes_tcp",
+            self.listen_probes_tcp
+                .as_deref()
+                .unwrap_or(&format!("[::]:{DEFAULT_TCP_PORT}")),
+        )?
+        .map(|address| TcpDoor {
+            address,
+            is_chosen: self.listen_probes_tcp.is_some(),
+        });
         let listen_https = address(
             "listen_https",
             self.listen_https.as_deref().unwrap_or("[::]:8443"),
@@ -290,7 +322,7 @@ impl Raw {
                 return Err(value("https", "certificate_file and key_file go together"));
             }
         };
-        let public_addresses = if self.public_addresses.is_empty() {
+        let mut public_addresses = if self.public_addresses.is_empty() {
             let host = match listen_probes.ip() {
                 ip if ip.is_unspecified() => host_name(),
                 IpAddr::V6(v6) => format!("[{v6}]"),
@@ -300,20 +332,9 @@ impl Raw {
         } else {
             self.public_addresses
         };
-        if public_addresses.len() > 8 {
-            return Err(value("public_addresses", "at most eight"));
-        }
-        for address in &public_addresses {
-            let good = address.len() <= 255
-                && address.rsplit_once(':').is_some_and(|(host, port)| {
-                    !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
-                });
-            if !good {
-                return Err(value(
-                    "public_addresses",
-                    format!("{address:?} is not host:port"),
-                ));
-            }
+        check_public(&public_addresses)?;
+        if let Some(door) = listen_probes_tcp {
+            add_tcp_doors(&mut public_addresses, door.address.port());
         }
         for (key, time) in [
             ("retention.raw", self.retention.raw),
@@ -330,6 +351,7 @@ impl Raw {
                 .data_dir
                 .unwrap_or_else(|| PathBuf::from("/var/lib/farwatch-central")),
             listen_probes,
+            listen_probes_tcp,
             public_addresses,
             listen_https,
             listen_http,
@@ -342,6 +364,47 @@ impl Raw {
             log: self.log,
         })
     }
+}
+
+/// One to eight `host:port`, and as many `tcp://host:port`.
+fn check_public(addresses: &[String]) -> Result<(), ConfigError> {
+    let doors = addresses.iter().filter(|a| a.starts_with(TCP)).count();
+    if doors > 8 || addresses.len() - doors > 8 {
+        return Err(value("public_addresses", "at most eight"));
+    }
+    if doors == addresses.len() {
+        return Err(value(
+            "public_addresses",
+            "write at least one host:port for UDP",
+        ));
+    }
+    for address in addresses {
+        let at = address.strip_prefix(TCP).unwrap_or(address);
+        let good = address.len() <= 255
+            && at.rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+            });
+        if !good {
+            return Err(value(
+                "public_addresses",
+                format!("{address:?} is not host:port"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Names the TCP door of each host, where nobody has named one and it is not where probes look anyway.
+fn add_tcp_doors(addresses: &mut Vec<String>, port: u16) {
+    if port == DEFAULT_TCP_PORT || addresses.iter().any(|address| address.starts_with(TCP)) {
+        return;
+    }
+    let hosts = addresses.iter().filter_map(|a| a.rsplit_once(':'));
+    let mut doors: Vec<String> = hosts
+        .map(|(host, _)| format!("{TCP}{host}:{port}"))
+        .collect();
+    doors.dedup();
+    addresses.append(&mut doors);
 }
 
 /// An address to listen on; `off` is none.
@@ -401,6 +464,30 @@ mod tests {
     }
 
     #[test]
+    fn a_tcp_door_elsewhere_is_named_to_the_probes() {
+        let listed = |text: &str| load(text).map(|config| config.public_addresses);
+        let udp = "public_addresses = [\"a.example:4433\", \"a.example:5544\"]\n";
+        let two = ["a.example:4433", "a.example:5544"];
+        assert_eq!(listed(udp).unwrap(), two);
+        let moved = format!("{udp}listen_probes_tcp = \"[::]:8444\"");
+        let three = [two[0], two[1], "tcp://a.example:8444"];
+        assert_eq!(listed(&moved).unwrap(), three);
+        let named = "public_addresses = [\"a.example:4433\", \"tcp://b.example:99\"]\nlisten_probes_tcp = \"[::]:8444\"";
+        assert_eq!(
+            listed(named).unwrap(),
+            ["a.example:4433", "tcp://b.example:99"]
+        );
+        assert!(
+            load("listen_probes_tcp = \"off\"")
+                .unwrap()
+                .listen_probes_tcp
+                .is_none()
+        );
+        assert!(listed("public_addresses = [\"tcp://b.example:99\"]").is_err());
+        assert!(listed("public_addresses = [\"a:1\", \"tcp://b.example\"]").is_err());
+    }
+
+    #[test]
     fn the_example_shows_every_key_with_its_default() {
         let example = include_str!("../../examples/central.toml");
         let uncommented: String = example
@@ -416,6 +503,8 @@ mod tests {
         assert_eq!(shown.data_dir, defaults.data_dir);
         assert_eq!(shown.listen_probes, defaults.listen_probes);
         assert_eq!(shown.listen_https, defaults.listen_https);
+        let address = |config: &Config| config.listen_probes_tcp.map(|door| door.address);
+        assert_eq!(address(&shown), address(&defaults));
         assert_eq!(shown.public_addresses, defaults.public_addresses);
         assert_eq!(shown.programs_dir, defaults.programs_dir);
         assert_eq!(shown.shutdown_grace, defaults.shutdown_grace);

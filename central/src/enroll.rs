@@ -352,7 +352,7 @@ fn refused(reason: &str, sentence: &str) -> CertificateAnswer {
 
 fn check_addresses(addresses: &[String]) -> Result<(), EnrollError> {
     let sound = |address: &String| !address.is_empty() && address.len() <= 255;
-    if (1..=8).contains(&addresses.len()) && addresses.iter().all(sound) {
+    if (1..=16).contains(&addresses.len()) && addresses.iter().all(sound) {
         Ok(())
     } else {
         Err(EnrollError::Addresses)

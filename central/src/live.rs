@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use serde::Serialize;
 use tokio::sync::broadcast;
 
-pub use probes::{ProbeNow, Probes};
+pub use probes::{CameFrom, ProbeNow, Probes};
 
 /// Events that a page may miss and still catch up on by `Last-Event-ID`.
 const KEPT: usize = 2_048;

@@ -5,34 +5,38 @@
 //!                                                                  │ an hour has ended and is quiet
 //!                                                                  ▼
 //!                              days/YYYY-MM-DD.db: chunks + which batches they hold (one transaction)
-//!                                                                  │
-//!                                            metrics.db: raw batches marked, then gone
+//!                                                                  │                    │ the day is over
+//!                                            metrics.db: raw batches marked, then gone     ▼
+//!                                   roll-ups; one row a device with a column per series, in place of its hours
 //! ```
 //!
 //! - [`query`] what can be asked, and the answers
-//! - `commit`, `load`, `seal`, `roll`, `read`, `prune`: what is done, one file each
-//! - `state`, `row`, `live`, `proof`: what is in memory
-//! - `chunk`, `rollup`, `shape`, `batches`, `days`, `gaps`, `schema`: what is in the files
-//! - `bucket`: samples to points
+//! - `commit`, `load`, `seal`, `compact`, `read`, `prune`, `lost`: what is done, one file each
+//! - `state`, `row`, `strip`, `live`, `proof`: what is in memory
+//! - `chunk`, `day`, `rollup`, `shape`, `batches`, `days`, `aside`, `gaps`, `schema`: what is in the files
+//! - `bucket`: samples to points; `bound`: how much is enough
 
 pub mod query;
 
+mod aside;
 mod batches;
+mod bound;
 mod bucket;
 mod chunk;
 mod commit;
+mod compact;
+mod day;
 mod days;
-#[cfg(test)]
-mod figures;
+pub mod disk;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod gaps;
 mod live;
 mod load;
+mod lost;
 mod proof;
 mod prune;
 mod read;
-mod roll;
 mod rollup;
 mod row;
 mod schema;
@@ -40,6 +44,7 @@ mod seal;
 mod shape;
 mod state;
 mod store;
+mod strip;
 #[cfg(any(test, feature = "fuzz"))]
 mod testing;
 #[cfg(test)]
@@ -128,8 +133,8 @@ struct Inner {
     days: Days,
     five_minutes: Days,
     hours: Days,
-    /// Days with hours whose roll-ups may not be computed.
-    to_roll: Mutex<BTreeSet<i64>>,
+    /// Days with hours that may not be compacted and rolled up.
+    to_compact: Mutex<BTreeSet<i64>>,
     state: RwLock<State>,
     /// Held by the one pass that seals.
     sealing: Mutex<()>,
@@ -198,7 +203,7 @@ impl Metrics {
             path: path.to_owned(),
             writer,
             readers: Mutex::default(),
-            to_roll: Mutex::new(days.within(i64::MIN, i64::MAX).into_iter().collect()),
+            to_compact: Mutex::new(days.within(i64::MIN, i64::MAX).into_iter().collect()),
             days,
             five_minutes: folder(Kind::FiveMinutes)?,
             hours: folder(Kind::Hours)?,

@@ -24,6 +24,13 @@ impl ProbeScope {
         }
     }
 
+    /// One without a certificate, for benches and mutation loops; no released program has it.
+    #[cfg(any(test, feature = "fuzz"))]
+    #[must_use]
+    pub const fn pretended(customer: CustomerId, site: SiteId, probe: ProbeId) -> Self {
+        Self::new(customer, site, probe)
+    }
+
     /// Who pays.
     #[must_use]
     pub const fn customer(&self) -> CustomerId {

@@ -24,6 +24,7 @@ use farwatch_shared::wire::message::session::Status;
 use nix::fcntl::{Flock, FlockArg};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -37,7 +38,7 @@ use crate::monitor::keep::Keeper;
 use crate::monitor::layout::PORTS_LIMIT;
 use crate::monitor::ping_round::Echo;
 use crate::monitor::work::{self, Working};
-use crate::monitor::{Monitor, Totals};
+use crate::monitor::{Listing, Monitor, Totals};
 use crate::snmp::{Engine, EngineConfig, Snmp};
 use crate::spool::{Opened, Spool, SpoolError};
 use crate::status;
@@ -57,9 +58,10 @@ impl App {
         let clock = Clock::system();
         prepare_dir(&config.data_dir)?;
         let lock = lock(&config.data_dir)?;
-        let identity = Identity::load(&config.data_dir)
+        let mut identity = Identity::load(&config.data_dir)
             .context("this probe's identity")?
             .context("this probe has not joined yet: farwatch-probe join TOKEN (Central shows one under \"Add a probe\")")?;
+        identity.settle_proxy(&config.proxy);
         let place = identity.place().clone();
         let (spool, opened) =
             Spool::open(&config.data_dir, config.spool, clock.clone()).context("the spool")?;
@@ -126,6 +128,7 @@ impl App {
             spool.clone(),
             Arc::new(source),
             Limits::default(),
+            config.udp_retry,
             clock.clone(),
         );
         let steering = Steering {
@@ -414,10 +417,17 @@ async fn tell(data_dir: PathBuf, answering: Answering, drain: CancellationToken)
     let mut every = tokio::time::interval(Duration::from_secs(2));
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut told = Ok(());
+    let mut listing = (Instant::now(), Arc::new(answering.monitor.listing().await));
     while drain.run_until_cancelled(every.tick()).await.is_some() {
-        let status = answering.status().await;
-        let at = data_dir.clone();
-        let kept = tokio::task::spawn_blocking(move || status::keep(&at, &status)).await;
+        // Thousands of devices are named less often: it is for people.
+        let age = Duration::from_millis(2 * u64::from(answering.monitor.totals().devices));
+        if listing.0.elapsed() >= age.min(LISTED_AT_LEAST) {
+            listing = (Instant::now(), Arc::new(answering.monitor.listing().await));
+        }
+        let (at, devices) = (data_dir.clone(), listing.1.clone());
+        let status = answering.status(&devices).await;
+        let kept =
+            tokio::task::spawn_blocking(move || status::keep(&at, &status, &devices.text)).await;
         let kept = kept.map_err(|_| ()).and_then(|kept| kept.map_err(|_| ()));
         if kept.is_err() && told.is_ok() {
             tracing::warn!("the status file cannot be written; the probe goes on");
@@ -427,8 +437,7 @@ async fn tell(data_dir: PathBuf, answering: Answering, drain: CancellationToken)
 }
 
 impl Answering {
-    async fn status(&self) -> Value {
-        let devices = self.monitor.listing().await;
+    async fn status(&self, listing: &Listing) -> Value {
         let totals = self.monitor.totals();
         let progress = self.progress.borrow().clone();
         let site = self.site.borrow().clone();
@@ -448,6 +457,7 @@ impl Answering {
             "started": self.started.to_string(),
             "epoch": self.spool.epoch().to_string(),
             "connected": link.connected,
+            "transport": (!link.transport.is_empty()).then_some(&link.transport),
             "central": (!link.address.is_empty()).then_some(&link.address),
             "connected_since": if link.connected { time(link.since) } else { None },
             "last_error": (!link.problem.is_empty()).then_some(&link.problem),
@@ -459,7 +469,7 @@ impl Answering {
             "credentials": site.credentials.iter().map(|credential| json!({
                 "name": credential.name,
                 "version": credential.version,
-                "devices": devices.iter().filter(|device| device.credential == credential.name).count(),
+                "devices": listing.credentials.get(&credential.name).copied().unwrap_or(0),
             })).collect::<Vec<_>>(),
             "discovery": {
                 "state": progress.state,
@@ -478,10 +488,12 @@ impl Answering {
             "samples_total": totals.samples_total,
             "rss_bytes": rss_bytes(),
             "notices": self.notices.with(&site, &totals),
-            "devices": devices,
         })
     }
 }
+
+/// The list of devices in the status file is never older than this, and two seconds.
+const LISTED_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// Resident memory of this process.
 fn rss_bytes() -> u64 {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use farwatch_shared::clock::Clock;
 use farwatch_shared::error::Chain;
-use farwatch_shared::link::{Alpn, CloseCode, DialError, Dialer};
+use farwatch_shared::link::{
+    Alpn, CloseCode, Closed, Credentials, DialError, Dialer, Route, ServerTrust, Transport,
+};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,7 +30,7 @@ const ROOM_BYTES: u64 = 256 * 1024 * 1024;
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// `disk`, `icmp`, `clock`, `identity`, `name`, `udp`, `central`, `probe`, `credential`, `note`.
+    /// `disk`, `icmp`, `clock`, `identity`, `name`, `udp`, `tcp`, `central`, `probe`, `credential`, `note`.
     pub what: &'static str,
     /// Whether the probe can work so.
     pub ok: bool,
@@ -71,7 +73,8 @@ pub async fn look(config: &Config, clock: &Clock) -> Vec<Finding> {
         .map(|(status, _)| status);
     let mut findings = vec![disk(&config.data_dir), icmp(status.as_ref())];
     match Identity::load(&config.data_dir) {
-        Ok(Some(identity)) => {
+        Ok(Some(mut identity)) => {
+            identity.settle_proxy(&config.proxy);
             findings.extend(certificate(&identity, clock));
             findings.extend(reach(&identity, clock).await);
             findings.extend(running(status.as_ref()));
@@ -161,7 +164,7 @@ fn certificate(identity: &Identity, clock: &Clock) -> Vec<Finding> {
 async fn reach(identity: &Identity, clock: &Clock) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut resolved = Vec::new();
-    for name in identity.addresses() {
+    for name in identity.places().into_iter().filter_map(|place| place.udp) {
         match tokio::time::timeout(RESOLVE, tokio::net::lookup_host(name.clone())).await {
             Ok(Ok(found)) => {
                 let found: Vec<_> = found.collect();
@@ -184,33 +187,134 @@ async fn reach(identity: &Identity, clock: &Clock) -> Vec<Finding> {
         }
     }
     resolved.dedup();
-    let dials = resolved.into_iter().take(8).map(|address| async move {
-        let alpn = if identity.is_expired(clock) { Alpn::Renew } else { Alpn::Work };
-        let connected = Dialer::new().connect(address, alpn, Some(identity.credentials()), identity.trust(clock), DIAL).await;
-        match connected {
-            Ok(connection) => {
-                let rtt = connection.rtt();
-                // Central judges the certificate after the handshake, and then says nothing while all is well.
-                if let Ok(closed) = tokio::time::timeout(VERDICT, connection.closed()).await {
-                    return (false, problem("central", format!("{address} does not let this probe in: {closed}")));
-                }
-                connection.close(CloseCode::Done, "check");
-                (true, fine("udp", format!("Central answers at {address} ({} ms)", rtt.as_millis())))
-            }
-            Err(DialError::Silence(_)) => (false, problem("udp", format!(
-                "no answer from {address} within {} s: a firewall on the way blocks UDP port {}, or Central is down; allow outgoing UDP to it",
-                DIAL.as_secs(), address.port()
-            ))),
-            Err(error) => (false, problem("udp", format!("{address}: {}", Chain(&error)))),
-        }
+    let credentials = || identity.credentials();
+    let alpn = if identity.is_expired(clock) {
+        Alpn::Renew
+    } else {
+        Alpn::Work
+    };
+    let over_udp = resolved.into_iter().take(8).map(|address| {
+        let route = Route {
+            udp: Some(address),
+            tcp: None,
+            first: Transport::Udp,
+            head_start: DIAL,
+            deadline: DIAL,
+        };
+        let to = address.to_string();
+        dial(
+            route,
+            to,
+            address.port(),
+            alpn,
+            credentials(),
+            identity.trust(clock),
+        )
     });
-    let dialled = futures::future::join_all(dials).await;
-    // One way is enough: Central may be listed under addresses that only some sites can reach.
-    let any = dialled.iter().any(|(reached, _)| *reached);
-    findings.extend(dialled.into_iter().map(|(reached, finding)| Finding {
-        ok: any || reached,
-        ..finding
-    }));
+    let over_tcp = identity.places().into_iter().take(8).map(|place| {
+        let (to, port) = (place.tcp.to_string(), place.tcp.port);
+        let route = Route {
+            udp: None,
+            tcp: Some(place.tcp),
+            first: Transport::Tcp,
+            head_start: DIAL,
+            deadline: DIAL,
+        };
+        dial(route, to, port, alpn, credentials(), identity.trust(clock))
+    });
+    let (udp, tcp) = futures::join!(
+        futures::future::join_all(over_udp),
+        futures::future::join_all(over_tcp)
+    );
+    findings.extend(judge(udp, tcp));
+    findings
+}
+
+/// One way to Central, tried.
+struct Tried {
+    reached: bool,
+    finding: Finding,
+}
+
+async fn dial(
+    route: Route,
+    to: String,
+    port: u16,
+    alpn: Alpn,
+    credentials: Credentials,
+    trust: ServerTrust,
+) -> Tried {
+    let (what, over) = match route.first {
+        Transport::Udp => ("udp", "UDP"),
+        Transport::Tcp => ("tcp", "TCP"),
+    };
+    let failed = |finding| Tried {
+        reached: false,
+        finding,
+    };
+    let reached = Dialer::new()
+        .reach(&route, alpn, Some(credentials), trust)
+        .await;
+    match reached.map_err(|unreached| unreached.udp.or(unreached.tcp)) {
+        Ok(connection) => {
+            let rtt = connection.rtt();
+            // Central judges the certificate after the handshake, and then says nothing while all is well.
+            if let Ok(closed) = tokio::time::timeout(VERDICT, connection.closed()).await {
+                let says = format!("{to} does not let this probe in: {closed}");
+                return failed(problem("central", says));
+            }
+            connection.close(CloseCode::Done, "check");
+            let says = format!(
+                "Central answers at {to} over {over} ({} ms)",
+                rtt.as_millis()
+            );
+            Tried {
+                reached: true,
+                finding: fine(what, says),
+            }
+        }
+        Err(None | Some(DialError::Silence(_))) => failed(problem(
+            what,
+            format!(
+                "no answer from {to} within {} s: a firewall on the way blocks {over} port {port}, or Central is down; allow outgoing {over} to it",
+                DIAL.as_secs()
+            ),
+        )),
+        Err(Some(DialError::Handshake(Closed::Tls(why)))) if what == "tcp" => failed(problem(
+            what,
+            format!(
+                "somebody else answers as {to}, or opens TLS on the way ({why}): exempt Central from inspection there"
+            ),
+        )),
+        Err(Some(error)) => failed(problem(what, format!("{to}: {}", Chain(&error)))),
+    }
+}
+
+/// One way is enough: Central may be listed under addresses that only some sites can reach, and TCP is needed only where
+/// UDP is blocked.
+fn judge(udp: Vec<Tried>, tcp: Vec<Tried>) -> Vec<Finding> {
+    let (by_udp, by_tcp) = (
+        udp.iter().any(|tried| tried.reached),
+        tcp.iter().any(|tried| tried.reached),
+    );
+    let of = |tried: Tried, note: &str| Finding {
+        ok: by_udp || by_tcp || tried.reached,
+        says: match tried.reached {
+            true => tried.finding.says,
+            false => tried.finding.says + note,
+        },
+        ..tried.finding
+    };
+    let udp_note = match (by_udp, by_tcp) {
+        (false, true) => "; meanwhile TCP is used, which is slower",
+        _ => "",
+    };
+    let tcp_note = match by_udp {
+        true => "; it is not needed while UDP works",
+        false => "",
+    };
+    let mut findings: Vec<Finding> = udp.into_iter().map(|tried| of(tried, udp_note)).collect();
+    findings.extend(tcp.into_iter().map(|tried| of(tried, tcp_note)));
     findings
 }
 

@@ -7,11 +7,12 @@ use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use farwatch_shared::clock::Clock;
 use farwatch_shared::lifecycle::Lifecycle;
+use farwatch_shared::link::Proxy;
 use farwatch_shared::telemetry::{self, LogConfig};
 
 use crate::app::App;
 use crate::config::Config;
-use crate::{check, join, spool, status};
+use crate::{check, diagnostics, join, spool, status};
 
 /// Watches one customer site and tells Central what it sees.
 #[derive(Debug, Parser)]
@@ -41,6 +42,9 @@ enum Command {
         /// What the console calls this probe [default: this machine's name].
         #[arg(long)]
         name: Option<String>,
+        /// HTTP proxy on the way to Central, for networks that block UDP: http://host:port [default: `$HTTPS_PROXY`].
+        #[arg(long, value_name = "URL")]
+        proxy: Option<Proxy>,
     },
     /// Watches the site until it is told to stop.
     Run,
@@ -50,11 +54,16 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Looks for what stands in the way: name, clock, UDP, certificate, ICMP, disk.
+    /// Looks for what stands in the way: name, clock, UDP and TCP, certificate, ICMP, disk.
     Check {
         /// For programs.
         #[arg(long)]
         json: bool,
+    },
+    /// Writes one file for whoever helps: settings, status, what stands in the way. No secrets are in it.
+    Diagnostics {
+        /// Where to [default: farwatch-probe-TIME.tar.gz, here].
+        file: Option<PathBuf>,
     },
     /// What is kept until Central has it.
     #[command(subcommand)]
@@ -86,10 +95,11 @@ impl Cli {
                 App::start(config, &lifecycle).await?;
                 Ok(lifecycle.run().await)
             }
-            Command::Join { token, name } => {
+            Command::Join { token, name, proxy } => {
                 quiet()?;
-                let place =
-                    join::join(&token, &config.data_dir, name.as_deref(), &Clock::system()).await?;
+                let proxy = config.proxy.settle(proxy.as_ref());
+                let (dir, clock) = (&config.data_dir, Clock::system());
+                let place = join::join(&token, dir, name.as_deref(), proxy, &clock).await?;
                 say(&format!(
                     "Joined as probe \"{}\" at {} / {}. Start it with `systemctl enable --now farwatch-probe`, or `farwatch-probe run`.",
                     place.probe_name, place.customer_name, place.site_name
@@ -100,6 +110,16 @@ impl Cli {
             Command::Check { json } => {
                 quiet()?;
                 check::show(&config, json, &Clock::system()).await
+            }
+            Command::Diagnostics { file } => {
+                quiet()?;
+                let (own, to) = (self.config.as_deref(), file.as_deref());
+                let path = diagnostics::write(&config, own, to, &Clock::system()).await?;
+                say(&format!(
+                    "{} holds no secrets; look into it before you send it",
+                    path.display()
+                ));
+                Ok(ExitCode::SUCCESS)
             }
             Command::Spool(SpoolCommand::Ledger { json }) => {
                 let report = spool::report_of_file(&config.data_dir).with_context(|| {

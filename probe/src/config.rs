@@ -10,6 +10,7 @@ use farwatch_shared::telemetry::LogConfig;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::route::ProxyChoice;
 use crate::spool::SpoolLimits;
 
 /// Where everything of a probe is, unless told otherwise.
@@ -29,6 +30,10 @@ pub struct Config {
     /// Address of the device nearest to the probe, where that is not the default gateway: outages are blamed from
     /// there on.
     pub first_hop: Option<IpAddr>,
+    /// The HTTP proxy on the way to Central, where UDP is blocked.
+    pub proxy: ProxyChoice,
+    /// The usual time between two tries of UDP while TCP carries the session: one to three times as long.
+    pub udp_retry: Duration,
     /// Bounds of this machine.
     pub limits: Limits,
     /// Bounds of the spool.
@@ -63,7 +68,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             devices: 10_000,
-            polls_at_once: 1_000,
+            polls_at_once: 2_000,
         }
     }
 }
@@ -107,6 +112,9 @@ struct Raw {
     #[serde(with = "humantime_serde")]
     shutdown_grace: Option<Duration>,
     first_hop: String,
+    proxy: String,
+    #[serde(with = "humantime_serde")]
+    udp_retry: Option<Duration>,
     log: LogConfig,
     narrow: Narrow,
     limits: Limits,
@@ -140,6 +148,8 @@ impl Default for RawSpool {
 }
 
 const MIB: u64 = 1024 * 1024;
+/// With the spread: 10 to 30 minutes.
+const UDP_RETRY: Duration = Duration::from_secs(600);
 
 impl Config {
     /// Reads `file`, or `/etc/farwatch/probe.toml` when it is there; `data_dir` from the command line wins.
@@ -201,8 +211,20 @@ impl Config {
                 )
             })?),
         };
+        let proxy = ProxyChoice::try_from(raw.proxy).map_err(|_| {
+            value(
+                "proxy",
+                "write \"http://host:port\", \"http://name:password@host:port\" or \"off\"",
+            )
+        })?;
+        let udp_retry = raw.udp_retry.unwrap_or(UDP_RETRY);
+        if udp_retry < Duration::from_secs(10) {
+            return Err(value("udp_retry", "write \"10s\" or more"));
+        }
         let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
         Ok(Self {
+            proxy,
+            udp_retry,
             data_dir: data_dir
                 .map(Path::to_owned)
                 .or(raw.data_dir)

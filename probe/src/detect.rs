@@ -115,6 +115,7 @@ pub struct Detector {
     parents: BTreeMap<DeviceNo, Vec<DeviceNo>>,
     children: BTreeMap<DeviceNo, Vec<DeviceNo>>,
     way: blame::Way,
+    alive: u32,
 }
 
 impl Detector {
@@ -251,16 +252,14 @@ impl Detector {
     /// Time passes: what waited for a parent, or for a quiet time, is decided.
     pub fn tick(&mut self, now: Moment) -> Outcome {
         let mut out = Outcome::default();
-        let held: Vec<_> = self
-            .devices
-            .iter()
-            .filter(|(_, device)| device.held_until_ms.is_some_and(|at| at <= now.boot_ms))
-            .map(|(no, _)| *no)
-            .collect();
-        for no in held {
-            self.judge(no, now, &mut out);
-        }
+        let mut held = Vec::new();
+        self.alive = 0;
         for (no, device) in &mut self.devices {
+            let alive = matches!(device.state, DeviceState::Up | DeviceState::Degraded);
+            self.alive += u32::from(alive);
+            if device.held_until_ms.is_some_and(|at| at <= now.boot_ms) {
+                held.push(*no);
+            }
             if let Some(FlapChange::Steady) = device.flap.tick(now.boot_ms) {
                 let text = format!("steady again: {}", device.state);
                 out.events.push(device.event(
@@ -272,7 +271,16 @@ impl Detector {
                 ));
             }
         }
+        for no in held {
+            self.judge(no, now, &mut out);
+        }
         out
+    }
+
+    /// Devices that were alive when [`Detector::tick`] last looked.
+    #[must_use]
+    pub const fn alive(&self) -> u32 {
+        self.alive
     }
 
     /// `sysUpTime` was read.
@@ -336,6 +344,13 @@ impl Detector {
         if let Some(device) = self.devices.get_mut(&no) {
             device.interfaces.forget(instance);
         }
+    }
+
+    /// The state of one device, since when, and why.
+    #[must_use]
+    pub fn told(&self, no: DeviceNo) -> Option<(DeviceState, Timestamp, &str)> {
+        let device = self.devices.get(&no)?;
+        Some((device.state, device.since, &device.reason))
     }
 
     /// The state of one device.

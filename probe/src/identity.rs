@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
 use farwatch_shared::link::verify::{TrustedCa, uri_of, validity_of};
-use farwatch_shared::link::{Credentials, ProbeName, ServerTrust, key_hash_of};
+use farwatch_shared::link::{Credentials, ProbeName, Proxy, ServerTrust, key_hash_of};
 use farwatch_shared::wire::message::enroll::CertificateAnswer;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::route::{self, ProxyChoice};
 
 /// No clock before this is believed: this program did not exist yet.
 const BUILT: Timestamp = Timestamp::from_secs(1_793_000_000); // 2026-10-26
@@ -81,6 +83,9 @@ pub struct Place {
     pub addresses_revision: u64,
     /// The list before it, tried when the new one does not answer, so that Central can move.
     pub earlier_addresses: Vec<String>,
+    /// The HTTP proxy that joining used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// The last time heard from Central; certificates are never judged by an earlier clock.
     pub heard: Timestamp,
 }
@@ -97,6 +102,8 @@ pub struct Identity {
     not_after: Timestamp,
     /// From 0 to 1: where in its window this probe renews, so that a thousand that joined together do not.
     spread: f64,
+    /// The HTTP proxy in use.
+    proxy: Option<Proxy>,
 }
 
 impl std::fmt::Debug for Identity {
@@ -153,6 +160,7 @@ impl Identity {
             key,
             ca,
             name,
+            proxy: place.proxy.clone(),
             place,
             not_before,
             not_after,
@@ -211,6 +219,7 @@ impl Identity {
             addresses: answer.addresses.clone(),
             addresses_revision: 0,
             earlier_addresses: Vec::new(),
+            proxy: None,
             heard: now.min(LATEST),
         };
         let this = Self::new(dir, key, certificate, ca, place)?;
@@ -325,6 +334,44 @@ impl Identity {
             }
         }
         all
+    }
+
+    /// The same, with the TCP door of each and the proxy on the way.
+    #[must_use]
+    pub fn places(&self) -> Vec<route::Place> {
+        route::places(&self.addresses(), self.proxy.as_ref())
+    }
+
+    /// The UDP ports of Central, for people: `4433`, or `4433 or 443`.
+    #[must_use]
+    pub fn udp_ports(&self) -> String {
+        let mut ports: Vec<String> = Vec::new();
+        for address in self
+            .places()
+            .iter()
+            .filter_map(|place| place.udp.as_deref())
+        {
+            let port = address.rsplit(':').next().unwrap_or(address).to_owned();
+            if !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+        ports.join(" or ")
+    }
+
+    /// Settles which HTTP proxy is used, by what the machine's owner says.
+    pub fn settle_proxy(&mut self, choice: &ProxyChoice) {
+        self.proxy = choice.settle(self.place.proxy.as_ref());
+    }
+
+    /// Keeps the HTTP proxy that joining used.
+    ///
+    /// # Errors
+    /// [`IdentityError::File`].
+    pub fn keep_proxy(&mut self, proxy: Option<Proxy>) -> Result<(), IdentityError> {
+        self.place.proxy.clone_from(&proxy);
+        self.proxy = proxy;
+        self.write_place()
     }
 
     /// Certificate and key, for TLS.

@@ -239,10 +239,14 @@ impl Counters {
 
     /// What a poll says, and the readings that count from then on.
     #[must_use]
-    pub fn next(&self, columns: &[ColumnSpec], now: &Readings<'_>) -> (Self, Said) {
+    pub fn next(
+        &self,
+        columns: impl IntoIterator<Item = ColumnSpec>,
+        now: &Readings<'_>,
+    ) -> (Self, Said) {
         let mut next = self.clone();
         let mut said = Said {
-            values: vec![None; columns.len()],
+            values: vec![None; now.raw.len()],
             ..Said::default()
         };
         let uptime = now.uptime_ticks.map(|ticks| Uptime {
@@ -252,11 +256,11 @@ impl Counters {
         said.restarted =
             matches!((self.uptime, uptime), (Some(before), Some(now)) if before.restarted(now));
         let hourly = self.anchors_due_s != 0 && now.slot_s >= self.anchors_due_s;
-        let mut spans = Vec::new();
+        let mut spans = Vec::with_capacity(now.raw.len());
         let mut older = Vec::new();
-        for (i, spec) in columns.iter().enumerate() {
+        for (i, spec) in columns.into_iter().enumerate() {
             let column = u16::try_from(i).expect("a layout has at most 65,535 columns");
-            let broken = said.restarted || self.broke(spec, now);
+            let broken = said.restarted || self.broke(&spec, now);
             let Some(raw) = now.raw.get(i).copied().flatten() else {
                 said.missing.push(column);
                 if broken && self.known(i) == Known::Read {

@@ -3,6 +3,7 @@
 //! - [`facts`] what a device says of itself
 //! - [`evidence`] is this the same device?
 //! - [`interfaces`] who an interface is, whatever its index
+//! - [`packed`] interfaces while nobody looks at them
 //! - [`vendor`] maker, system, purpose
 //! - [`topology`] who stands before whom
 //! - [`store`] its tables in the spool's file
@@ -12,6 +13,7 @@
 pub mod evidence;
 pub mod facts;
 pub mod interfaces;
+mod packed;
 pub mod store;
 pub mod topology;
 pub mod vendor;
@@ -23,13 +25,14 @@ use std::sync::Arc;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{DeviceNo, EventKind, InstanceNo, Severity};
 use farwatch_shared::text::DeviceText;
-use farwatch_shared::wire::message::batch::{DeviceRecord, EventRecord};
+use farwatch_shared::wire::message::batch::{DeviceRecord, EventRecord, InterfaceRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::detect::NO_STATE;
 use crate::monitor::layout::Port;
 use evidence::{Evidence, Verdict};
 use facts::{Around, Facts};
+use packed::Packed;
 
 /// What discovery met at an address.
 #[derive(Clone, Debug)]
@@ -68,10 +71,11 @@ pub struct Device {
     pub no: DeviceNo,
     /// Where it is asked.
     pub address: IpAddr,
-    /// As Central knows it.
+    /// As Central knows it, without its interfaces: [`Device::whole`] has them.
     pub record: DeviceRecord,
     /// What only this probe needs to know.
     pub private: Private,
+    packed: Packed,
 }
 
 /// What only this probe needs to know of a device.
@@ -113,6 +117,7 @@ pub struct Inventory {
     devices: BTreeMap<DeviceNo, Device>,
     by_address: HashMap<IpAddr, DeviceNo>,
     last: u32,
+    changes: u64,
 }
 
 impl Inventory {
@@ -123,12 +128,15 @@ impl Inventory {
             return;
         };
         let no = DeviceNo(record.device);
-        let device = Device {
+        self.changes += 1;
+        let mut device = Device {
             no,
             address,
             record,
             private,
+            packed: Packed::default(),
         };
+        device.pack();
         if !device.record.retired {
             self.index(&device);
         }
@@ -138,6 +146,12 @@ impl Inventory {
     /// Central knows numbers up to this one: none of them is minted again.
     pub fn floor(&mut self, highest: u32) {
         self.last = self.last.max(highest);
+    }
+
+    /// Rises with every change that may make it more or fewer devices, or ports.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The highest number ever given.
@@ -188,6 +202,7 @@ impl Inventory {
     /// Takes what was met at an address. `is_down` says of a known device that it does not answer where it was: one that
     /// is met elsewhere has moved.
     pub fn observe(&mut self, found: Found, is_down: impl Fn(DeviceNo) -> bool) -> Observed {
+        self.changes += 1;
         let mut out = Observed {
             device: DeviceNo(0),
             new: false,
@@ -204,6 +219,7 @@ impl Inventory {
         let Some(mut device) = self.devices.remove(&no) else {
             return out;
         };
+        device.unpack();
         let before = device.clone();
         let moved = device.address != found.address
             && (is_down(no) || device.record.snmp == "none" && found.snmp.is_some());
@@ -232,6 +248,7 @@ impl Inventory {
         }
         self.index(&device);
         let own: Vec<IpAddr> = device.own_addresses().collect();
+        device.pack();
         self.devices.insert(no, device);
         self.absorb(no, &own, &mut out);
         out
@@ -243,8 +260,9 @@ impl Inventory {
             return false;
         };
         let mut neighbours = around.neighbours;
+        let interfaces = device.interfaces();
         for neighbour in &mut neighbours {
-            let local = device.record.interfaces.iter().find(|interface| {
+            let local = interfaces.iter().find(|interface| {
                 interface.present
                     && !neighbour.local_port.is_empty()
                     && [&interface.name, &interface.descr, &interface.alias]
@@ -271,6 +289,8 @@ impl Inventory {
         let Some(device) = self.devices.get_mut(&no) else {
             return false;
         };
+        self.changes += 1;
+        device.unpack();
         let before = device.clone();
         device.record.interfaces = matched.records;
         if *device.private.ports != *matched.ports {
@@ -283,6 +303,7 @@ impl Inventory {
         if differs {
             device.record.at = at;
         }
+        device.pack();
         differs
     }
 
@@ -309,6 +330,7 @@ impl Inventory {
         else {
             return false;
         };
+        self.changes += 1;
         device.record.retired = true;
         device.record.at = at;
         self.by_address.retain(|_, owner| *owner != no);
@@ -343,6 +365,7 @@ impl Inventory {
             }
         }
         self.iter()
+            .filter(|device| evidence.touches(&device.record))
             .find(|device| {
                 matches!(
                     Evidence::of_record(&device.record).compare(&evidence),
@@ -383,6 +406,7 @@ impl Inventory {
                 ..DeviceRecord::default()
             },
             private: Private::default(),
+            packed: Packed::default(),
         };
         self.devices.insert(no, device);
         no
@@ -444,6 +468,29 @@ impl Device {
         }
     }
 
+    /// Its interfaces, unpacked.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<InterfaceRecord> {
+        self.packed.interfaces()
+    }
+
+    /// As Central knows it.
+    #[must_use]
+    pub fn whole(&self) -> DeviceRecord {
+        DeviceRecord {
+            interfaces: self.interfaces(),
+            ..self.record.clone()
+        }
+    }
+
+    fn pack(&mut self) {
+        self.packed = Packed::of(std::mem::take(&mut self.record.interfaces));
+    }
+
+    fn unpack(&mut self) {
+        self.record.interfaces = std::mem::take(&mut self.packed).interfaces();
+    }
+
     /// Whether it is asked by SNMP.
     #[must_use]
     pub fn has_snmp(&self) -> bool {
@@ -453,9 +500,8 @@ impl Device {
     /// The name of an interface, for people.
     #[must_use]
     pub fn interface_name(&self, instance: InstanceNo) -> String {
-        let record = self
-            .record
-            .interfaces
+        let interfaces = self.interfaces();
+        let record = interfaces
             .iter()
             .find(|interface| interface.instance == instance.0);
         match record {

@@ -6,10 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use farwatch_shared::clock::Clock;
+use farwatch_shared::error::Chain;
 use farwatch_shared::link::token::TokenError;
 use farwatch_shared::link::{
-    Alpn, CloseCode, Closed, Connection, DialError, Dialer, JoinToken, Priority, ReadError,
-    ServerTrust, TrustedCa,
+    Alpn, CloseCode, Closed, Connection, DialError, Dialer, JoinToken, Priority, Proxy, ReadError,
+    Route, ServerTrust, Transport, TrustedCa,
 };
 use farwatch_shared::wire::codec::PULL_LIMIT;
 use farwatch_shared::wire::message::enroll::{CertificateAnswer, JoinRequest};
@@ -17,11 +18,13 @@ use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 
 use crate::identity::{self, Identity, IdentityError, Place};
+use crate::route::{self, resolve};
 
-/// How long a name may take to resolve.
-const RESOLVE: Duration = Duration::from_secs(4);
-/// How long any of Central's addresses may take to answer; with [`RESOLVE`] below the 15 s in which blocked UDP is said.
-const ANSWER: Duration = Duration::from_secs(9);
+/// How long any of Central's addresses may take to answer, over either way; with the names' resolution and [`HEAD_START`]
+/// below the 15 s in which blocked UDP is said.
+const ANSWER: Duration = Duration::from_secs(8);
+/// What UDP has on TCP.
+const HEAD_START: Duration = Duration::from_secs(2);
 /// How long Central may take to decide, once connected.
 const DECIDE: Duration = Duration::from_secs(10);
 
@@ -48,15 +51,20 @@ pub enum JoinError {
     },
     /// Nothing came back.
     #[error(
-        "no answer from {address} over UDP within {} s: a firewall on the way blocks UDP port {}, or Central is not running there; allow outgoing UDP to it and try again",
-        ANSWER.as_secs(), address.port()
+        "no answer from {address} over UDP within {} s: a firewall on the way blocks UDP port {}, or Central is not running there; allow outgoing UDP to it and try again ({tcp})",
+        within.as_secs(), address.port()
     )]
     NoAnswer {
         /// Where.
         address: SocketAddr,
         /// How long was waited.
         within: Duration,
+        /// What became of TCP.
+        tcp: String,
     },
+    /// The name cannot be resolved here, and the proxy leads nowhere.
+    #[error("{0}")]
+    Tcp(String),
     /// Somebody else answers there.
     #[error(
         "the server at {address} is not the Central that made this token ({why}): make a new token in the console you mean to join"
@@ -104,7 +112,7 @@ pub enum JoinError {
     Identity(#[from] IdentityError),
 }
 
-/// Joins with a pasted token; the identity is in `data_dir` then.
+/// Joins with a pasted token, where UDP is blocked over TCP (through `proxy`); the identity is in `data_dir` then.
 ///
 /// # Errors
 /// [`JoinError`], within 15 s when nothing answers. A token that was not refused can be used again.
@@ -112,15 +120,17 @@ pub async fn join(
     token: &str,
     data_dir: &Path,
     name: Option<&str>,
+    proxy: Option<Proxy>,
     clock: &Clock,
 ) -> Result<Place, JoinError> {
-    join_within(token, data_dir, name, clock, ANSWER).await
+    join_within(token, data_dir, name, proxy, clock, ANSWER).await
 }
 
 async fn join_within(
     token: &str,
     data_dir: &Path,
     name: Option<&str>,
+    proxy: Option<Proxy>,
     clock: &Clock,
     patience: Duration,
 ) -> Result<Place, JoinError> {
@@ -131,7 +141,7 @@ async fn join_within(
         ));
     }
     let key = identity::key_in(data_dir)?;
-    let (address, connection) = connect(&token, clock, patience).await?;
+    let (address, connection) = connect(&token, proxy.as_ref(), clock, patience).await?;
     let request = JoinRequest {
         secret: token.secret,
         csr: identity::csr(&key)?,
@@ -149,7 +159,11 @@ async fn join_within(
             sentence: answer.refused,
         });
     }
-    let identity = Identity::keep_joined(data_dir, key, &answer, &token.ca_key_hash, clock.now())?;
+    let mut identity =
+        Identity::keep_joined(data_dir, key, &answer, &token.ca_key_hash, clock.now())?;
+    if proxy.is_some() {
+        identity.keep_proxy(proxy)?;
+    }
     Ok(identity.place().clone())
 }
 
@@ -175,28 +189,37 @@ async fn ask(
 /// Tries every address of the token at once; the first that answers wins.
 async fn connect(
     token: &JoinToken,
+    proxy: Option<&Proxy>,
     clock: &Clock,
     patience: Duration,
 ) -> Result<(SocketAddr, Connection), JoinError> {
     let mut failure = None;
     let mut attempts = FuturesUnordered::new();
-    for host in &token.addresses {
-        match resolve(host).await {
-            Ok(addresses) => attempts.extend(
-                addresses
-                    .into_iter()
-                    .map(|to| dial(token, to, clock, patience)),
-            ),
+    for place in route::places(&token.addresses, proxy) {
+        let resolved = match &place.udp {
+            Some(host) => resolve(host).await,
+            None => Ok(Vec::new()),
+        };
+        let targets = match resolved {
+            Ok(addresses) if addresses.is_empty() => vec![None],
+            Ok(addresses) => addresses.into_iter().map(Some).collect(),
             Err(source) => {
-                worse(
-                    &mut failure,
-                    JoinError::Dns {
-                        host: host.clone(),
-                        source,
-                    },
-                );
+                let host = place.udp.clone().unwrap_or_default();
+                worse(&mut failure, JoinError::Dns { host, source });
+                // The proxy may know the name.
+                proxy.iter().map(|_| None).collect()
             }
-        }
+        };
+        attempts.extend(targets.into_iter().map(|udp| {
+            let route = Route {
+                udp,
+                tcp: Some(place.tcp.clone()),
+                first: Transport::Udp,
+                head_start: HEAD_START.min(patience),
+                deadline: patience,
+            };
+            dial(token, route, clock)
+        }));
     }
     while let Some(attempt) = attempts.next().await {
         match attempt {
@@ -209,26 +232,35 @@ async fn connect(
 
 async fn dial(
     token: &JoinToken,
-    address: SocketAddr,
+    route: Route,
     clock: &Clock,
-    patience: Duration,
 ) -> Result<(SocketAddr, Connection), JoinError> {
     let trust = ServerTrust {
         ca: TrustedCa::KeyHash(token.ca_key_hash),
         deployment: None,
         now: identity::believed_before_joining(clock),
     };
-    match Dialer::new()
-        .connect(address, Alpn::Join, None, trust, patience)
-        .await
-    {
-        Ok(connection) => Ok((address, connection)),
-        Err(DialError::Silence(within)) => Err(JoinError::NoAnswer { address, within }),
-        Err(DialError::Handshake(Closed::Tls(why))) => {
-            Err(JoinError::OtherCentral { address, why })
+    let unreached = match Dialer::new().reach(&route, Alpn::Join, None, trust).await {
+        Ok(connection) => return Ok((connection.remote_address(), connection)),
+        Err(unreached) => unreached,
+    };
+    let tcp = match (&route.tcp, &unreached.tcp) {
+        (Some(to), Some(DialError::Silence(_))) => format!("over TCP {to} does not answer either"),
+        (Some(to), Some(error)) => format!("over TCP to {to}: {}", Chain(error)),
+        _ => "TCP was not tried".to_owned(),
+    };
+    Err(match (route.udp, unreached.udp) {
+        (Some(address), Some(DialError::Silence(within))) => JoinError::NoAnswer {
+            address,
+            within,
+            tcp,
+        },
+        (Some(address), Some(DialError::Handshake(Closed::Tls(why)))) => {
+            JoinError::OtherCentral { address, why }
         }
-        Err(source) => Err(JoinError::Dial { address, source }),
-    }
+        (Some(address), Some(source)) => JoinError::Dial { address, source },
+        _ => JoinError::Tcp(tcp),
+    })
 }
 
 /// Several addresses failed: the one that came furthest says the most.
@@ -236,7 +268,7 @@ fn worse(kept: &mut Option<JoinError>, new: JoinError) {
     const fn telling(error: &JoinError) -> u8 {
         match error {
             JoinError::OtherCentral { .. } => 3,
-            JoinError::NoAnswer { .. } => 2,
+            JoinError::NoAnswer { .. } | JoinError::Tcp(_) => 2,
             JoinError::Dial { .. } => 1,
             _ => 0,
         }
@@ -246,39 +278,6 @@ fn worse(kept: &mut Option<JoinError>, new: JoinError) {
         .is_none_or(|kept| telling(&new) > telling(kept))
     {
         *kept = Some(new);
-    }
-}
-
-/// The socket addresses behind `host:port`; a port may be left out.
-///
-/// # Errors
-/// The resolver's, or that it took too long.
-pub async fn resolve(host: &str) -> io::Result<Vec<SocketAddr>> {
-    let with_port = if has_port(host) {
-        host.to_owned()
-    } else {
-        format!("{host}:{}", farwatch_shared::link::DEFAULT_PORT)
-    };
-    let found = tokio::time::timeout(RESOLVE, tokio::net::lookup_host(with_port))
-        .await
-        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the resolver did not answer"))??;
-    let addresses: Vec<_> = found.collect();
-    if addresses.is_empty() {
-        Err(io::Error::new(
-            io::ErrorKind::NotFound,
-            "the name has no address",
-        ))
-    } else {
-        Ok(addresses)
-    }
-}
-
-fn has_port(host: &str) -> bool {
-    match host.rsplit_once(':') {
-        Some((name, port)) => {
-            port.parse::<u16>().is_ok() && (!name.contains(':') || name.ends_with(']'))
-        }
-        None => false,
     }
 }
 
@@ -297,26 +296,12 @@ mod tests {
         .encode()
     }
 
-    #[test]
-    fn a_port_is_seen_where_there_is_one() {
-        for (host, seen) in [
-            ("central:4433", true),
-            ("10.0.0.1:4433", true),
-            ("[2001:db8::1]:4433", true),
-            ("central", false),
-            ("2001:db8::1", false),
-            ("[2001:db8::1]", false),
-        ] {
-            assert_eq!(has_port(host), seen, "{host}");
-        }
-    }
-
     #[tokio::test]
     async fn a_mangled_paste_is_said_before_anything_is_touched() {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("new");
         let mangled = token(&["127.0.0.1:1"]).replace('a', "b");
-        let error = join(&mangled, &at, None, &Clock::system())
+        let error = join(&mangled, &at, None, None, &Clock::system())
             .await
             .unwrap_err();
         assert!(
@@ -336,6 +321,7 @@ mod tests {
             &token(&[&address.to_string()]),
             dir.path(),
             None,
+            None,
             &Clock::system(),
             Duration::from_millis(300),
         )
@@ -343,7 +329,9 @@ mod tests {
         .unwrap_err();
         assert!(matches!(error, JoinError::NoAnswer { .. }), "{error}");
         assert!(error.to_string().contains("UDP"), "{error}");
-        const { assert!(RESOLVE.as_secs() + ANSWER.as_secs() < 15) };
+        const {
+            assert!(route::RESOLVE.as_secs() + HEAD_START.as_secs() + ANSWER.as_secs() < 15);
+        };
     }
 
     #[tokio::test]
@@ -352,6 +340,7 @@ mod tests {
         let error = join(
             &token(&["no-such-host.invalid:4433"]),
             dir.path(),
+            None,
             None,
             &Clock::system(),
         )

@@ -5,6 +5,7 @@ pub mod check;
 pub mod cli;
 pub mod config;
 pub mod detect;
+pub mod diagnostics;
 pub mod discovery;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -14,6 +15,7 @@ pub mod increase;
 pub mod inventory;
 pub mod join;
 pub mod monitor;
+pub mod route;
 pub mod snmp;
 pub mod spool;
 pub mod status;

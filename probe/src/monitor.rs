@@ -18,6 +18,7 @@ pub mod poll;
 pub mod schedule;
 pub mod work;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +27,7 @@ use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::model::{DeviceNo, DeviceState};
 use farwatch_shared::wire::message::batch::{AddressRecord, DeviceRecord};
 use farwatch_shared::wire::message::session::{DeviceNow, InterfaceNow};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::site::Site;
@@ -44,7 +45,7 @@ pub(crate) enum Command {
     Addresses(Vec<AddressRecord>, Option<Place>),
     Known(Vec<IpAddr>, oneshot::Sender<Vec<Option<Known>>>),
     Forget(Vec<DeviceNo>),
-    Listing(oneshot::Sender<Vec<Listed>>),
+    Listing(oneshot::Sender<Listing>),
     Restore(Vec<DeviceRecord>, u32, oneshot::Sender<()>),
     OffSince(Timestamp),
 }
@@ -62,27 +63,45 @@ pub struct Known {
     pub speaks_v3: bool,
 }
 
+/// All devices, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing {
+    /// An array of [`Listed`], as JSON.
+    pub text: String,
+    /// How many devices answer to each credential.
+    pub credentials: BTreeMap<String, usize>,
+}
+
+impl Default for Listing {
+    fn default() -> Self {
+        Self {
+            text: "[]".to_owned(),
+            credentials: BTreeMap::new(),
+        }
+    }
+}
+
 /// A device as `farwatch-probe status` names it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Listed<'a> {
     /// Its number here.
     pub device: u32,
     /// Where it is asked.
-    pub address: String,
+    pub address: &'a str,
     /// Its name.
-    pub name: String,
+    pub name: &'a str,
     /// [`DeviceState`] in words.
-    pub state: String,
+    pub state: &'a str,
     /// Since when, RFC 3339; empty where that is not known.
     pub since: String,
     /// Why.
-    pub reason: String,
+    pub reason: &'a str,
     /// `none`, `v1`, `v2c`, `v3`.
-    pub snmp: String,
+    pub snmp: &'a str,
     /// Name of the credential that works.
-    pub credential: String,
+    pub credential: &'a str,
     /// Its maker.
-    pub vendor: String,
+    pub vendor: &'a str,
     /// Interfaces polled.
     pub interfaces: usize,
 }
@@ -171,7 +190,7 @@ impl Monitor {
     }
 
     /// All devices, for people.
-    pub async fn listing(&self) -> Vec<Listed> {
+    pub async fn listing(&self) -> Listing {
         let (tell, answer) = oneshot::channel();
         self.send(Command::Listing(tell)).await;
         answer.await.unwrap_or_default()

@@ -16,30 +16,34 @@ const ROOM: usize = 64 * 1024;
 /// Older than this, the probe is not running.
 const STALE_AFTER_MS: i64 = 15_000;
 
-/// Writes the status in one move, readable by the owner alone.
+/// Writes the status in one move, readable by the owner alone; `devices` is the JSON of its last field, which is long.
 ///
 /// The file that is replaced becomes the next one to write on, with its blocks: a disk that has since become full does
 /// not make a running probe look dead.
 ///
 /// # Errors
 /// The file system's own.
-pub fn keep(data_dir: &Path, status: &Value) -> std::io::Result<()> {
+pub fn keep(data_dir: &Path, status: &Value, devices: &str) -> std::io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
     let (shown, next) = (data_dir.join(FILE), data_dir.join("status.json.next"));
-    let mut text = status.to_string();
+    let mut head = status.to_string();
+    head.pop(); // the brace, which comes after the devices
+    let tail = format!(",\"devices\":{devices}}}");
     // Spaces after the text are no part of it: the file never shrinks, so its blocks stay.
     let room = std::fs::metadata(&next).map_or(0, |next| next.len());
     let room = usize::try_from(room).unwrap_or(ROOM).max(ROOM);
-    text.extend(std::iter::repeat_n(' ', room.saturating_sub(text.len())));
+    let spaces = " ".repeat(room.saturating_sub(head.len() + tail.len()));
     let mut file = std::fs::OpenOptions::new()
         .create(true)
         .write(true)
         .truncate(false)
         .mode(0o600)
         .open(&next)?;
-    file.write_all(text.as_bytes())?;
+    for part in [&head, &tail, &spaces] {
+        file.write_all(part.as_bytes())?;
+    }
     let swapped = renameat_with(CWD, &next, CWD, &shown, RenameFlags::EXCHANGE);
     // The first time there is nothing to exchange with, and some file systems cannot.
     swapped.or_else(|_| std::fs::rename(&next, &shown))
@@ -117,8 +121,12 @@ fn lines(status: &Value, running: bool, age_ms: i64) -> Vec<String> {
         ));
     }
     if status["connected"] == true {
+        let over = match status["transport"].as_str() {
+            Some("tcp") => " over TCP, because UDP is blocked",
+            _ => "",
+        };
         lines.push(format!(
-            "Connected to Central at {}",
+            "Connected to Central at {}{over}",
             text(&status["central"])
         ));
     } else {
@@ -171,9 +179,10 @@ mod tests {
         let status = serde_json::json!({
             "at_ms": 1_000_000, "probe": { "name": "p1", "site": "Main", "customer": "Kestrel" }, "connected": false,
             "last_error": "no answer", "spool": {}, "discovery": { "state": "idle" },
-            "devices": [{ "address": "10.0.0.1", "name": "core-sw1", "state": "up", "snmp": "v3" }],
         });
-        keep(dir.path(), &status).unwrap();
+        let devices = r#"[{"address":"10.0.0.1","name":"core-sw1","state":"up","snmp":"v3"}]"#;
+        keep(dir.path(), &status, devices).unwrap();
+        let (status, _) = last(dir.path(), &clock).unwrap();
         let said = lines(&status, true, 0).join("\n");
         assert!(
             said.contains("core-sw1")

@@ -33,6 +33,7 @@ use farwatch_shared::session::{CloseReason, POISON_CLOSES, Tick};
 use farwatch_shared::wire::message::session::{DeviceNow, InterfaceNow, Status};
 use serde::Serialize;
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use pull::{PullError, Puller};
@@ -101,6 +102,8 @@ pub struct LinkStatus {
     pub connected: bool,
     /// Where Central is, or was tried last.
     pub address: String,
+    /// What carries the session: `udp`, or `tcp` where UDP is blocked; empty while there is none.
+    pub transport: String,
     /// Since when the session is, or is not.
     pub since: Timestamp,
     /// Why there is none, in a sentence; empty while there is one.
@@ -169,6 +172,8 @@ pub enum UplinkError {
 pub struct Uplink {
     parts: Arc<Parts>,
     dialing: Dialing,
+    /// A session over TCP has found that UDP works: the next one begins here.
+    ready: Option<Connection>,
 }
 
 /// What every part of the uplink works with.
@@ -182,6 +187,8 @@ struct Parts {
     status: watch::Sender<LinkStatus>,
     session: watch::Sender<Option<Connection>>,
     wishes: mpsc::Sender<Wish>,
+    /// The usual time between two tries of UDP during a session over TCP.
+    udp_retry: Duration,
 }
 
 impl std::fmt::Debug for Parts {
@@ -198,6 +205,7 @@ impl Uplink {
         spool: Spool,
         source: Arc<dyn Source>,
         limits: Limits,
+        udp_retry: Duration,
         clock: Clock,
     ) -> (Self, UplinkHandle, mpsc::Receiver<Wish>) {
         let (wishes, wished) = mpsc::channel(WISHES);
@@ -220,6 +228,7 @@ impl Uplink {
             status,
             session,
             wishes,
+            udp_retry,
         };
         let handle = UplinkHandle {
             revisions: revisions_told,
@@ -228,7 +237,8 @@ impl Uplink {
         };
         let uplink = Self {
             parts: Arc::new(parts),
-            dialing: Dialing::new(),
+            dialing: Dialing::new(udp_retry),
+            ready: None,
         };
         (uplink, handle, wished)
     }
@@ -248,11 +258,23 @@ impl Uplink {
 
     /// One dialling, and the session when it comes to one.
     async fn attempt(&mut self, drain: &CancellationToken) -> Ended {
-        let dialled = drain
-            .run_until_cancelled(self.dialing.dial(&self.parts))
-            .await;
+        let dialled = match self.ready.take() {
+            Some(ready) => Some(Ok(ready)),
+            None => {
+                drain
+                    .run_until_cancelled(self.dialing.dial(&self.parts))
+                    .await
+            }
+        };
         match dialled {
-            Some(Ok(connection)) => session::run(&self.parts, connection, drain).await,
+            Some(Ok(connection)) => {
+                let (over, began) = (connection.transport(), Instant::now());
+                let udp_after = self.dialing.first_udp_retry();
+                let mut ended = session::run(&self.parts, connection, udp_after, drain).await;
+                self.dialing.session_ended(over, began.elapsed(), &ended);
+                self.ready = ended.next.take();
+                ended
+            }
             Some(Err(ended)) => ended,
             None => Ended::by(&Closed::Here),
         }
@@ -270,6 +292,9 @@ impl Uplink {
             self.parts.tell_down(&ended.problem);
             self.dialing.failed(ended.code);
             let wait = ms_until(after.redial_at, now);
+            if self.ready.is_some() {
+                return Ok(Duration::ZERO);
+            }
             return Ok(match ended.code {
                 Some(CloseCode::Revoked | CloseCode::Unknown) => OUTCAST,
                 Some(CloseCode::Expired) => Duration::ZERO,
@@ -307,6 +332,10 @@ struct Ended {
     /// The sender has already said when to come back.
     refused_until: Option<Tick>,
     not_before: Duration,
+    /// The handshake went through and then nothing more: over UDP, somebody on the way may block it.
+    silent: bool,
+    /// Where the next session begins.
+    next: Option<Connection>,
 }
 
 impl Ended {
@@ -317,6 +346,8 @@ impl Ended {
             problem: problem.into(),
             refused_until: None,
             not_before: Duration::ZERO,
+            silent: false,
+            next: None,
         }
     }
 
@@ -325,17 +356,19 @@ impl Ended {
             Closed::ByPeer { code, reason } => Self {
                 why: sender::Closed::ByPeer(CloseReason::from_code(code.number())),
                 code: Some(*code),
-                problem: if reason.is_empty() {
+                ..Self::lost(if reason.is_empty() {
                     format!("Central closed the session ({code:?})")
                 } else {
                     format!("Central: {reason}")
-                },
-                refused_until: None,
-                not_before: Duration::ZERO,
+                })
             },
             Closed::Here => Self {
                 why: sender::Closed::ByUs,
                 ..Self::lost("closed here")
+            },
+            Closed::TimedOut => Self {
+                silent: true,
+                ..Self::lost(closed.to_string())
             },
             other => Self::lost(other.to_string()),
         }
@@ -388,11 +421,12 @@ impl Parts {
         });
     }
 
-    fn tell_up(&self, address: String, lease: u64) {
+    fn tell_up(&self, link: &Connection, lease: u64) {
         let now = self.clock.now();
         self.status.send_modify(|status| {
             status.connected = true;
-            status.address = address;
+            status.address = link.remote_address().to_string();
+            link.transport().as_str().clone_into(&mut status.transport);
             status.since = now;
             status.problem.clear();
             status.lease = lease;
@@ -406,6 +440,7 @@ impl Parts {
             news = status.connected || status.problem != problem;
             if status.connected {
                 status.connected = false;
+                status.transport.clear();
                 status.since = now;
             }
             problem.clone_into(&mut status.problem);

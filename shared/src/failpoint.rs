@@ -3,7 +3,8 @@
 /// Ends the process at once, as `kill -9` would, when `FARWATCH_FAILPOINT` names this step.
 ///
 /// `P4` kills at the first visit, `P4:50` at each visit with a chance of one in fifty. The steps are P1–P9 at the probe
-/// (P4: durable; P7: acknowledgement kept) and C1–C8 at Central (C4: committed; C5: acknowledged).
+/// (P4: durable; P7: acknowledgement kept), C1–C8 at Central (C4: committed; C5: acknowledged) and S1–S4 in its metrics store
+/// (S1: an hour is in its day file; S2: its raw batches are marked; S3: roll-ups are written; S4: a day is compacted).
 pub fn hit(step: &str) {
     if cfg!(debug_assertions) {
         debug::hit(step);

@@ -14,6 +14,7 @@
 //! - `fuzz` every decoder with examples, for mutation loops (only with the feature of that name)
 //! - [`error`] errors as logs print them
 
+pub mod bundle;
 pub mod clock;
 pub mod error;
 pub mod failpoint;

@@ -5,32 +5,43 @@
 //! - [`accept`](mod@accept) the only place that makes identities
 //! - [`verify`] what TLS checks on both sides
 //! - [`endpoint`] listen and dial
+//! - [`tunnel`] the same over TCP, where UDP is blocked
 //! - `congestion` Cubic that a lossy way does not bring to a standstill
 //! - [`stream`] connections, and streams of frames with limits
 //!
-//! The transport is hidden behind "open / accept a stream", so that TLS over TCP can stand in for QUIC.
+//! The transport is hidden behind "open / accept a stream": whether UDP or TCP carries a connection, nobody else knows.
 
 pub mod accept;
 mod congestion;
 pub mod endpoint;
 pub mod name;
 pub mod stream;
+mod tls;
 pub mod token;
+pub mod tunnel;
 pub mod verify;
 
 pub use accept::{Authority, Enrolled, Peer, ProbeIdentity, Refusal, RenewingKey, accept};
-pub use endpoint::{Credentials, DialError, Dialer, Handshaken, Incoming, Listener};
+pub use endpoint::{
+    Credentials, DialError, Dialer, Handshaken, Incoming, Listener, Route, Unreached,
+};
 pub use name::ProbeName;
 pub use stream::{
     CloseCode, Closed, Connection, Frame, FrameReceiver, FrameSender, Priority, ReadError,
+    Transport,
 };
 pub use token::JoinToken;
+pub use tunnel::client::TcpRoute;
+pub use tunnel::hub::TcpDoor;
+pub use tunnel::proxy::Proxy;
 pub use verify::{ServerTrust, TrustedCa, key_hash_of};
 
 use std::fmt;
 
 /// The UDP port of Central.
 pub const DEFAULT_PORT: u16 = 4_433;
+/// The TCP port of Central, for networks that let no UDP out.
+pub const DEFAULT_TCP_PORT: u16 = 443;
 
 /// What a connection may be used for, agreed in the TLS handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -131,6 +131,32 @@ impl Oid {
         self.as_ber().starts_with(prefix.as_ber())
     }
 
+    /// Whether this is the instance of `column` in the row `index`.
+    #[must_use]
+    pub fn is_instance(&self, column: &Self, index: &Index) -> bool {
+        let (octets, row) = (self.as_ber(), index.0.as_slice());
+        octets.len() == column.as_ber().len() + row.len()
+            && octets.ends_with(row)
+            && octets.starts_with(column.as_ber())
+    }
+
+    /// The row of `column` that this is the instance of, where rows have an index of one number.
+    #[must_use]
+    pub fn row_under(&self, column: &Self) -> Option<u32> {
+        let mut arcs = RawArcs(self.as_ber().strip_prefix(column.as_ber())?);
+        arcs.next().filter(|_| arcs.0.is_empty())
+    }
+
+    /// The order of two that both lie under `prefix`: only what follows it is looked at.
+    #[must_use]
+    pub fn cmp_under(&self, other: &Self, prefix: &Self) -> Ordering {
+        let from = prefix.as_ber().len();
+        match (self.as_ber().get(from..), other.as_ber().get(from..)) {
+            (Some(a), Some(b)) => compare(a, b),
+            _ => self.cmp(other),
+        }
+    }
+
     /// What follows `prefix`; `None` when this OID does not lie under it.
     #[must_use]
     pub fn index_under(&self, prefix: &Self) -> Option<Index> {
@@ -491,6 +517,12 @@ struct Checked {
 
 /// Every arc is complete and below 2³².
 fn check(octets: &[u8]) -> Result<Checked, OidError> {
+    if octets.is_ascii() {
+        return Ok(Checked {
+            count: octets.len(), // each is an arc
+            padded: false,
+        });
+    }
     let (mut count, mut padded, mut arc) = (0, false, 0_u64);
     let mut within = false;
     for &octet in octets {
@@ -517,6 +549,10 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let Some(at) = a.iter().zip(b).position(|(x, y)| x != y) else {
         return a.len().cmp(&b.len());
     };
+    // Nearly always the arcs that differ take one octet each: they are the numbers.
+    if (a[at] | b[at]) < 0x80 && (at == 0 || a[at - 1] < 0x80) {
+        return a[at].cmp(&b[at]);
+    }
     let start = arc_start(a, at);
     let arc = |octets| RawArcs(octets).next();
     arc(&a[start..]).cmp(&arc(&b[start..]))
@@ -665,7 +701,12 @@ mod tests {
             prop_assert!(x.starts_with(&prefix));
             let index = x.index_under(&prefix).unwrap();
             prop_assert_eq!(index.arcs().collect::<Vec<_>>(), &a[cut..]);
-            prop_assert_eq!(prefix.with_index(&index), x);
+            prop_assert_eq!(&prefix.with_index(&index), &x);
+            let other = Oid::from_arcs(&[&a[..cut], &b[..]].concat()).unwrap();
+            prop_assert_eq!(x.cmp_under(&other, &prefix), x.cmp(&other));
+            prop_assert!(x.is_instance(&prefix, &index));
+            prop_assert_eq!(other.is_instance(&prefix, &index), other == x);
+            prop_assert_eq!(x.row_under(&prefix), index.single());
         }
 
         #[test]

@@ -2,14 +2,21 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc as std_mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 pub mod rescue;
+
+mod pulse;
+
+use pulse::Pulse;
+pub use pulse::WriterFigures;
 
 /// The oldest SQLite without the WAL-reset race (sqlite.org/wal.html#walresetbug).
 pub const VERSION_FLOOR: i32 = 3_051_003;
@@ -330,6 +337,7 @@ pub struct Writer {
     sender: std_mpsc::SyncSender<Message>,
     path: PathBuf,
     damaged: CancellationToken,
+    pulse: Arc<Pulse>,
 }
 
 impl fmt::Debug for Writer {
@@ -352,14 +360,23 @@ impl Writer {
     pub fn start(connection: Connection, path: &Path, name: &str) -> std::io::Result<Self> {
         let (sender, jobs) = std_mpsc::sync_channel(WRITER_QUEUE);
         let owned = path.to_owned();
+        let pulse = Arc::new(Pulse::default());
+        let felt = pulse.clone();
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || run(connection, &owned, &jobs))?;
+            .spawn(move || run(connection, &owned, &jobs, &felt))?;
         Ok(Self {
             sender,
             path: path.to_owned(),
             damaged: CancellationToken::new(),
+            pulse,
         })
+    }
+
+    /// How busy it is, and how long its commits take.
+    #[must_use]
+    pub fn figures(&self) -> WriterFigures {
+        self.pulse.figures()
     }
 
     /// Cancelled once the file turned out to be damaged, here or ([`Self::saw`]) to whoever reads it: the process is to
@@ -406,6 +423,7 @@ impl Writer {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     {
         let (message, answer) = self.message(job);
+        self.pulse.waiting.fetch_add(1, Ordering::Relaxed);
         self.sender
             .send(message)
             .map_err(|_| SqliteError::Stopped)?;
@@ -440,7 +458,7 @@ impl Writer {
         let (tell, answer) = oneshot::channel();
         let path = self.path.clone();
         // Whoever holds the sender answers: the commit, or the refusal.
-        let tell = std::sync::Arc::new(std::sync::Mutex::new(Some(tell)));
+        let tell = Arc::new(std::sync::Mutex::new(Some(tell)));
         let refused = tell.clone();
         let take = |tell: &std::sync::Mutex<Option<oneshot::Sender<_>>>| {
             tell.lock().ok().and_then(|mut tell| tell.take())
@@ -462,6 +480,7 @@ impl Writer {
     }
 
     async fn send(&self, message: Message) -> Result<(), SqliteError> {
+        self.pulse.waiting.fetch_add(1, Ordering::Relaxed);
         match self.sender.try_send(message) {
             Ok(()) => Ok(()),
             Err(std_mpsc::TrySendError::Disconnected(_)) => Err(SqliteError::Stopped),
@@ -476,7 +495,7 @@ impl Writer {
     }
 }
 
-fn run(mut connection: Connection, path: &Path, jobs: &std_mpsc::Receiver<Message>) {
+fn run(mut connection: Connection, path: &Path, jobs: &std_mpsc::Receiver<Message>, pulse: &Pulse) {
     while let Ok(first) = jobs.recv() {
         let mut group = Vec::new();
         let mut plain = None;
@@ -496,12 +515,16 @@ fn run(mut connection: Connection, path: &Path, jobs: &std_mpsc::Receiver<Messag
             };
         }
         if !group.is_empty() {
+            let (began, jobs) = (Instant::now(), group.len());
             commit(&mut connection, group);
+            pulse.committed(began.elapsed());
+            pulse.done(jobs);
             crate::failpoint::hit("P9");
             checkpoint(&connection, path);
         }
         if let Some(job) = plain {
             job(&mut connection);
+            pulse.done(1);
         }
     }
     let _ = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)");

@@ -77,6 +77,21 @@ fn read_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
     EnvFilter::from_str(filter).map_err(|_| unread())
 }
 
+/// Resident memory of this process, bytes, from `/proc/self/statm` (second field, in pages); 0 where there is none.
+#[must_use]
+pub fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok())
+        .unwrap_or(0);
+    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
+        .ok()
+        .flatten()
+        .and_then(|bytes| u64::try_from(bytes).ok())
+        .unwrap_or(4_096);
+    pages.saturating_mul(page)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

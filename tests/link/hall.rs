@@ -361,7 +361,7 @@ impl Box {
     pub(crate) async fn join(hall: &Hall, name: &str) -> Self {
         let dir = hall.dir.path().join(name);
         let token = hall.token().await;
-        farwatch_probe::join::join(&token, &dir, Some(name), &hall.clock)
+        farwatch_probe::join::join(&token, &dir, Some(name), None, &hall.clock)
             .await
             .unwrap();
         Self::at(&dir, &hall.clock)
@@ -396,6 +396,7 @@ impl Box {
                 backlog_bytes_per_s: 200_000_000,
                 ..Limits::default()
             },
+            Duration::from_secs(600),
             self.clock.clone(),
         );
         let drain = CancellationToken::new();

@@ -434,7 +434,8 @@ async fn many_at_once_with_one_token_make_one_probe() {
     for number in 0..60 {
         let (token, dir) = (token.clone(), hall.dir.path().join(format!("box-{number}")));
         joins.spawn(async move {
-            let joined = farwatch_probe::join::join(&token, &dir, None, &Clock::system()).await;
+            let joined =
+                farwatch_probe::join::join(&token, &dir, None, None, &Clock::system()).await;
             let identity = Identity::load(&dir).unwrap();
             assert_eq!(joined.is_ok(), identity.is_some());
             joined.map(|_| ()).map_err(|error| error.to_string())
@@ -538,8 +539,14 @@ async fn a_restored_central_gets_back_what_it_lacks_and_voids_its_tokens() {
         }
     })
     .await;
-    let late =
-        farwatch_probe::join::join(&unused, &hall.dir.path().join("late"), None, &hall.clock).await;
+    let late = farwatch_probe::join::join(
+        &unused,
+        &hall.dir.path().join("late"),
+        None,
+        None,
+        &hall.clock,
+    )
+    .await;
     assert!(late.unwrap_err().to_string().contains("withdrawn"));
     assert_eq!(
         hall.count("SELECT count(*) FROM audit WHERE action = 'central.restored'")

@@ -2,11 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod blocked;
 mod first_light;
 mod hostile;
 mod install;
 mod kills;
 mod notify;
+mod operate;
 mod outages;
 mod ranges;
 mod snmpd;

@@ -22,6 +22,7 @@ pub struct Central {
     pub dir: PathBuf,
     http_port: u16,
     quic_port: u16,
+    tcp_port: Option<u16>,
     process: Option<Process>,
     client: reqwest::Client,
     cookie: String,
@@ -39,6 +40,14 @@ pub struct Place {
 }
 
 impl Central {
+    /// The same with a door for probes over TCP.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn start_with_tcp(dir: &Path, config: &str) -> anyhow::Result<Self> {
+        Self::begin(dir, config, Envs::new(), Some(free_udp_and_tcp_port()?)).await
+    }
+
     /// Starts Central on an empty directory and sets up its first admin.
     ///
     /// # Errors
@@ -52,7 +61,7 @@ impl Central {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start_with(dir: &Path, config: &str) -> anyhow::Result<Self> {
-        Self::start_under(dir, config, Envs::new()).await
+        Self::begin(dir, config, Envs::new(), None).await
     }
 
     /// The same with an environment that every start has.
@@ -60,6 +69,15 @@ impl Central {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start_under(dir: &Path, config: &str, envs: Envs) -> anyhow::Result<Self> {
+        Self::begin(dir, config, envs, None).await
+    }
+
+    async fn begin(
+        dir: &Path,
+        config: &str,
+        envs: Envs,
+        tcp_port: Option<u16>,
+    ) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(dir)?;
         std::fs::write(dir.join("central.toml"), config)?;
@@ -67,6 +85,7 @@ impl Central {
             dir: dir.to_owned(),
             http_port: free_udp_and_tcp_port()?,
             quic_port: free_udp_and_tcp_port()?,
+            tcp_port,
             process: None,
             client: reqwest::Client::new(),
             cookie: String::new(),
@@ -140,6 +159,9 @@ impl Central {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .chain(self.envs.iter().cloned())
             .collect();
+        let tcp = self
+            .tcp_address()
+            .map_or_else(|| "off".to_owned(), |to| to.to_string());
         let config = self.dir.join("central.toml").display().to_string();
         let args = [
             "run",
@@ -151,6 +173,8 @@ impl Central {
             &http,
             "--listen-probes",
             &quic,
+            "--listen-probes-tcp",
+            &tcp,
             "--listen-https",
             "off",
         ];
@@ -192,6 +216,25 @@ impl Central {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], self.quic_port))
+    }
+
+    /// Where probes reach it over TCP.
+    #[must_use]
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp_port
+            .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
+    /// Where its API is, on 127.0.0.1.
+    #[must_use]
+    pub const fn http_port(&self) -> u16 {
+        self.http_port
+    }
+
+    /// The admin's session, as a `Cookie` header says it.
+    #[must_use]
+    pub fn cookie(&self) -> &str {
+        &self.cookie
     }
 
     /// The process, for signals.
@@ -273,6 +316,17 @@ impl Central {
             bail!("GET {path}: {status} {body}");
         }
         Ok(body)
+    }
+
+    /// `GET /metrics`, as Prometheus reads it.
+    ///
+    /// # Errors
+    /// Anything but 200.
+    pub async fn prometheus(&self) -> anyhow::Result<String> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.http_port);
+        let request = self.client.get(url).header("cookie", &self.cookie);
+        let answer = request.send().await?.error_for_status()?;
+        Ok(answer.text().await?)
     }
 
     /// `POST /api/v1{path}`; keeps the session's cookie.

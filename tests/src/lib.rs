@@ -9,6 +9,7 @@
 //! - [`tmpfs`] a disk that can be filled
 //! - [`shown`] what Central's own code shows of a directory
 //! - [`damage`] what a bad disk does to files
+//! - [`gauge`] what a process costs, from /proc
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
 //! - [`proxy`] a bad network between probe and Central
 //! - [`world`] all of it together
@@ -18,11 +19,13 @@ pub mod central;
 pub mod checker;
 pub mod damage;
 pub mod disk;
+pub mod gauge;
 pub mod probe;
 mod process;
 pub mod proxy;
 pub mod shim;
 pub mod shown;
+pub mod tinyproxy;
 pub mod tmpfs;
 pub mod world;
 

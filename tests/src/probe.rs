@@ -13,6 +13,8 @@ use crate::shim::Envs;
 pub struct Probe {
     /// The data directory.
     pub dir: PathBuf,
+    /// Its `probe.toml`.
+    config: Option<PathBuf>,
     process: Option<Process>,
     envs: Envs,
 }
@@ -31,13 +33,29 @@ impl Probe {
     /// # Errors
     /// What `farwatch-probe join` said.
     pub fn join_under(dir: &Path, token: &str, envs: Envs) -> anyhow::Result<Self> {
-        let at = dir.display().to_string();
-        process::run_under("farwatch-probe", &["join", token, "--data-dir", &at], &envs)?;
-        Ok(Self {
-            dir: dir.to_owned(),
-            process: None,
+        Self::join_with(dir, token, "", envs)
+    }
+
+    /// The same with a configuration file of this text, when there is one.
+    ///
+    /// # Errors
+    /// What `farwatch-probe join` said.
+    pub fn join_with(dir: &Path, token: &str, config: &str, envs: Envs) -> anyhow::Result<Self> {
+        let mut probe = Self {
             envs,
-        })
+            ..Self::at(dir)
+        };
+        if !config.is_empty() {
+            let path = dir.with_extension("toml");
+            std::fs::write(&path, config)?;
+            probe.config = Some(path);
+        }
+        let at = dir.display().to_string();
+        let file = probe.config.as_ref().map(|path| path.display().to_string());
+        let mut args = vec!["join", token, "--data-dir", &at];
+        args.extend(file.iter().flat_map(|file| ["--config", file]));
+        process::run_under("farwatch-probe", &args, &probe.envs)?;
+        Ok(probe)
     }
 
     /// A probe whose directory is there already (a copy of another's, say).
@@ -45,6 +63,7 @@ impl Probe {
     pub fn at(dir: &Path) -> Self {
         Self {
             dir: dir.to_owned(),
+            config: None,
             process: None,
             envs: Envs::new(),
         }
@@ -60,13 +79,24 @@ impl Probe {
     /// # Errors
     /// It is not built.
     pub fn start(&mut self, envs: &[(&str, &str)]) -> anyhow::Result<()> {
+        self.start_with(&[], envs)
+    }
+
+    /// The same with more arguments of `farwatch-probe run`.
+    ///
+    /// # Errors
+    /// It is not built.
+    pub fn start_with(&mut self, more: &[&str], envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let at = self.dir.display().to_string();
         let envs: Envs = envs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .chain(self.envs.iter().cloned())
             .collect();
-        let args = ["run", "--data-dir", &at];
+        let file = self.config.as_ref().map(|path| path.display().to_string());
+        let mut args = vec!["run", "--data-dir", &at];
+        args.extend(file.iter().flat_map(|file| ["--config", file]));
+        args.extend(more);
         self.process = Some(Process::start(
             "farwatch-probe",
             &args,
@@ -115,8 +145,19 @@ impl Probe {
     /// Whether `farwatch-probe check` says that all is well.
     #[must_use]
     pub fn is_well(&self) -> bool {
+        self.check().is_ok()
+    }
+
+    /// `farwatch-probe check --json`.
+    ///
+    /// # Errors
+    /// It found a problem, or could not look.
+    pub fn check(&self) -> anyhow::Result<Value> {
         let dir = self.dir.display().to_string();
-        process::run("farwatch-probe", &["check", "--json", "--data-dir", &dir]).is_ok()
+        let file = self.config.as_ref().map(|path| path.display().to_string());
+        let mut args = vec!["check", "--json", "--data-dir", &dir];
+        args.extend(file.iter().flat_map(|file| ["--config", file]));
+        process::run("farwatch-probe", &args)
     }
 
     /// Waits until the running probe says that Central refused it, in words that hold `why`.

@@ -157,17 +157,21 @@ pub fn free_udp_and_tcp_port() -> anyhow::Result<u16> {
     bail!("no free port on 127.0.0.1")
 }
 
-/// Beside the test's own binary: `target/<profile>/<program>`.
+/// Beside the test's own binary: `target/<profile>/<program>`; or where `FARWATCH_PROGRAMS` says.
 ///
 /// # Errors
 /// It is not built.
 pub fn binary(program: &str) -> anyhow::Result<PathBuf> {
     let me = std::env::current_exe()?;
-    let path = me
-        .parent()
-        .and_then(Path::parent)
-        .context("a test lives in target/<profile>/deps")?
-        .join(program);
+    let path = match std::env::var_os("FARWATCH_PROGRAMS") {
+        Some(dir) => PathBuf::from(dir),
+        None => me
+            .parent()
+            .and_then(Path::parent)
+            .context("a test lives in target/<profile>/deps")?
+            .to_owned(),
+    }
+    .join(program);
     if path.exists() {
         Ok(path)
     } else {

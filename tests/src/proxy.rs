@@ -27,10 +27,27 @@ pub struct Weather {
     pub jitter: Duration,
     /// Larger payloads vanish without a word.
     pub largest: Option<usize>,
+    /// After so many datagrams from a probe since it began a connection, nothing of that probe passes any more, either way.
+    pub first_only: Option<u32>,
     /// Nothing passes from the probe to Central.
     pub blocked_up: bool,
     /// Nothing passes from Central to the probe.
     pub blocked_down: bool,
+}
+
+impl Weather {
+    /// Everything arrives, at once.
+    pub const FAIR: Self = Self {
+        loss: 0.0,
+        duplicate: 0.0,
+        reorder: 0.0,
+        delay: Duration::ZERO,
+        jitter: Duration::ZERO,
+        largest: None,
+        first_only: None,
+        blocked_up: false,
+        blocked_down: false,
+    };
 }
 
 /// The relay: probes dial [`Self::address`], and it passes on to Central.
@@ -55,6 +72,8 @@ struct State {
     upstream: Option<SocketAddr>,
     /// Each probe's way out; taken away by a rebind.
     ways: HashMap<SocketAddr, Arc<UdpSocket>>,
+    /// Datagrams of each probe since it began a connection.
+    since_begun: HashMap<SocketAddr, u32>,
     /// Tasks that bring answers back.
     returns: JoinSet<()>,
     /// Datagrams that are held back.
@@ -80,6 +99,7 @@ impl Proxy {
                 dice: StdRng::seed_from_u64(seed),
                 upstream: None,
                 ways: HashMap::new(),
+                since_begun: HashMap::new(),
                 returns: JoinSet::new(),
                 later: JoinSet::new(),
             }),
@@ -157,7 +177,8 @@ impl Inner {
                 Err(_) => return,
             },
         };
-        for after in self.fate(Way::Up, bytes.len()) {
+        self.count(probe, bytes);
+        for after in self.fate(Way::Up, probe, bytes.len()) {
             let (socket, bytes) = (Arc::clone(&socket), bytes.to_vec());
             self.pass(after, async move {
                 drop(socket.send_to(&bytes, upstream).await);
@@ -176,7 +197,7 @@ impl Inner {
                 let Ok((length, _)) = back.recv_from(&mut buffer).await else {
                     continue;
                 };
-                for after in relay.fate(Way::Down, length) {
+                for after in relay.fate(Way::Down, probe, length) {
                     let (front, bytes) = (Arc::clone(&relay), buffer[..length].to_vec());
                     relay
                         .pass(after, async move {
@@ -202,16 +223,26 @@ impl Inner {
         });
     }
 
+    /// A QUIC Initial with room for no answer yet begins a connection (RFC 9000 §17.2.2: long header, type 0).
+    fn count(&self, probe: SocketAddr, bytes: &[u8]) {
+        let begins = bytes.first().is_some_and(|first| first & 0xf0 == 0xc0);
+        let mut state = self.state();
+        let count = state.since_begun.entry(probe).or_default();
+        *count = if begins { 1 } else { count.saturating_add(1) };
+    }
+
     /// After how long each copy of a datagram arrives; none when it is lost.
-    fn fate(&self, way: Way, length: usize) -> Vec<Duration> {
+    fn fate(&self, way: Way, probe: SocketAddr, length: usize) -> Vec<Duration> {
         let mut state = self.state();
         let weather = state.weather;
+        let begun = state.since_begun.get(&probe).copied().unwrap_or_default();
+        let cut = weather.first_only.is_some_and(|first| begun > first);
         let blocked = match way {
             Way::Up => weather.blocked_up,
             Way::Down => weather.blocked_down,
         };
         let lost = state.dice.random_bool(weather.loss);
-        if blocked || lost || weather.largest.is_some_and(|most| length > most) {
+        if blocked || cut || lost || weather.largest.is_some_and(|most| length > most) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return Vec::new();
         }

@@ -74,7 +74,25 @@ impl World {
     ) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let central = Central::start(&dir.path().join("central")).await?;
-        Self::joined(site, customer, range, configure, dir, central)
+        Self::joined(site, customer, range, configure, dir, central, "")
+    }
+
+    /// The same, with a TCP door that leads past `proxy`, and a probe with this `probe.toml`.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn behind_with_tcp(proxy: &Proxy, net: u8, probe_toml: &str) -> anyhow::Result<Self> {
+        let builder = Site::builder()
+            .first(Ipv4Addr::new(127, 31, net, 1))
+            .port(free_udp_and_tcp_port()?)
+            .devices(6);
+        let site = builder.start().await.context("the pretend site")?;
+        let dir = tempfile::tempdir()?;
+        let config = format!("public_addresses = [\"{}\"]\n", proxy.address());
+        let central = Central::start_with_tcp(&dir.path().join("central"), &config).await?;
+        proxy.forward_to(central.address());
+        let (customer, range) = (format!("Customer {net}"), format!("127.31.{net}.0/26"));
+        Self::joined(site, &customer, &range, &[], dir, central, probe_toml)
     }
 
     /// Devices from 127.31.`net`.1 on, and a probe that reaches Central only through `proxy`.
@@ -95,7 +113,7 @@ impl World {
         let central = Central::start_with(&dir.path().join("central"), &config).await?;
         proxy.forward_to(central.address());
         let (customer, range) = (format!("Customer {net}"), format!("127.31.{net}.0/26"));
-        Self::joined(site, &customer, &range, &[], dir, central)
+        Self::joined(site, &customer, &range, &[], dir, central, "")
     }
 
     /// Devices from 127.31.`net`.1 on, both programs with an environment of their own, their data in `dir`: `central` and
@@ -115,7 +133,7 @@ impl World {
         let site = shape(builder).start().await.context("the pretend site")?;
         let central = Central::start_under(&dir.path().join("central"), "", of_central).await?;
         let (customer, range) = (format!("Customer {net}"), format!("127.31.{net}.0/26"));
-        Self::joined_under(site, (&customer, &range), &[], dir, central, of_probe)
+        Self::joined_under(site, (&customer, &range), &[], dir, central, ("", of_probe))
     }
 
     fn joined(
@@ -125,6 +143,7 @@ impl World {
         configure: &[&str],
         dir: tempfile::TempDir,
         central: Central,
+        probe_toml: &str,
     ) -> anyhow::Result<Self> {
         Self::joined_under(
             site,
@@ -132,7 +151,7 @@ impl World {
             configure,
             dir,
             central,
-            Envs::new(),
+            (probe_toml, Envs::new()),
         )
     }
 
@@ -142,7 +161,7 @@ impl World {
         configure: &[&str],
         dir: tempfile::TempDir,
         central: Central,
-        of_probe: Envs,
+        (probe_toml, of_probe): (&str, Envs),
     ) -> anyhow::Result<Self> {
         let mut more = vec![
             "--credential-v2c",
@@ -161,7 +180,7 @@ impl World {
         more.extend(configure);
         let place = central.place(customer, &[range], site.port(), &more)?;
         let token = central.token(&place.site)?;
-        let mut probe = Probe::join_under(&dir.path().join("probe"), &token, of_probe)?;
+        let mut probe = Probe::join_with(&dir.path().join("probe"), &token, probe_toml, of_probe)?;
         probe.start(&[])?;
         Ok(Self {
             central,

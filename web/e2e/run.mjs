@@ -260,6 +260,7 @@ if (inside) {
     ['credentials', '/admin/credentials'],
     ['users', '/admin/users'],
     ['audit', '/admin/audit'],
+    ['health', '/admin/health'],
     ['profile', '/profile'],
     ['customers', '/customers'],
   ]) {

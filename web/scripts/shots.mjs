@@ -83,6 +83,7 @@ const PAGES = [
   ['credentials', '/admin/credentials'],
   ['users', '/admin/users'],
   ['audit', '/admin/audit'],
+  ['health', '/admin/health'],
   ['profile', '/profile'],
   [
     'palette',

@@ -236,6 +236,12 @@ const audit = createRoute({
   component: lazyRouteComponent(() => import('./routes/audit'), 'AuditPage'),
 });
 
+const health = createRoute({
+  getParentRoute: () => app,
+  path: 'admin/health',
+  component: lazyRouteComponent(() => import('./routes/health'), 'HealthPage'),
+});
+
 const profile = createRoute({
   getParentRoute: () => app,
   path: 'profile',
@@ -261,6 +267,7 @@ const tree = root.addChildren([
     credentials,
     users,
     audit,
+    health,
     profile,
   ]),
 ]);

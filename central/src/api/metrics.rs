@@ -19,7 +19,6 @@ use crate::auth::scope::Permission;
 use crate::metrics::query::{GapSpan, RangeQuery as MetricsQuery, Series, Source, TopItem};
 use crate::scope::Scope;
 use crate::store::devices::DeviceFilter;
-use crate::store::overview::Fleet;
 use crate::store::value::{GapReason, Id, Time};
 use crate::store::{customers, devices, interfaces, sites};
 
@@ -357,16 +356,16 @@ async fn get_top(
     let n = query.n.unwrap_or(10).clamp(1, 100);
     let app = central.clone();
     let found = central
-        .fleet(&scope, which, move |c, scope, fleet| {
+        .read(move |c| {
             let hidden = match (which.customer, which.site) {
-                (Some(customer), _) if customers::get(c, scope, customer)?.is_none() => true,
-                (_, Some(site)) => sites::get(c, scope, site)?.is_none(),
+                (Some(customer), _) if customers::get(c, &scope, customer)?.is_none() => true,
+                (_, Some(site)) => sites::get(c, &scope, site)?.is_none(),
                 _ => false,
             };
             if hidden {
                 return Ok(None);
             }
-            top(c, &app, &fleet, &query.metric, n).map(Some)
+            top(c, &app, &scope, which, &query.metric, n).map(Some)
         })
         .await?;
     Ok(Json(Top {
@@ -374,19 +373,16 @@ async fn get_top(
     }))
 }
 
+/// The greatest are found in memory among the probes that the scope sees; only these few are looked up.
 fn top(
     c: &rusqlite::Connection,
     central: &Central,
-    fleet: &Fleet,
+    scope: &Scope,
+    which: DeviceFilter,
     metric: &str,
     n: usize,
 ) -> rusqlite::Result<Vec<TopEntry>> {
-    let mut owners: HashMap<Source, usize> = HashMap::new();
-    for (i, device) in fleet.devices.iter().enumerate() {
-        for known in fleet.presence.sources(device.id) {
-            owners.insert(source(*known), i);
-        }
-    }
+    let probes = devices::probes_of(c, scope, which)?;
     let utilisation = metric == "utilisation";
     let speeds = if utilisation {
         speeds(c)?
@@ -398,57 +394,80 @@ fn top(
     } else {
         &[metric]
     };
-    let mut items: Vec<TopItem> = Vec::new();
-    for metric in wanted {
-        items.extend(central.metrics.top(metric, n, |source, instance, value| {
-            owners.get(&source)?;
-            if utilisation {
-                speeds
-                    .get(&(source, instance))
-                    .map(|speed| value * 8.0 / speed)
-            } else {
-                Some(value)
+    // Some may be of devices that were forgotten: then more are asked for.
+    let mut most = 2 * n;
+    loop {
+        let mut items: Vec<TopItem> = Vec::new();
+        for metric in wanted {
+            let found = central
+                .metrics
+                .top(metric, most, |source, instance, value| {
+                    if !probes.contains(&source.probe) {
+                        return None;
+                    }
+                    if utilisation {
+                        let speed = speeds.get(&(source, instance))?;
+                        Some(value * 8.0 / speed)
+                    } else {
+                        Some(value)
+                    }
+                });
+            items.extend(found);
+        }
+        let all = items.len() < most;
+        items.sort_by(|a, b| b.score.total_cmp(&a.score));
+        if utilisation {
+            let mut seen = std::collections::HashSet::new();
+            items.retain(|item| seen.insert((item.source, item.instance)));
+        }
+        let mut entries = Vec::with_capacity(n);
+        for item in items {
+            if entries.len() < n {
+                entries.extend(entry(c, scope, which, item, utilisation)?);
             }
-        }));
+        }
+        if all || entries.len() >= n {
+            return Ok(entries);
+        }
+        most *= 8;
     }
-    items.sort_by(|a, b| b.score.total_cmp(&a.score));
-    if utilisation {
-        let mut seen = std::collections::HashSet::new();
-        items.retain(|item| seen.insert((item.source, item.instance)));
-    }
-    items.truncate(n);
-    let names = devices::Names::read(c)?;
-    let mut entries = Vec::with_capacity(items.len());
-    for item in items {
-        let Some(device) = owners.get(&item.source).and_then(|i| fleet.devices.get(*i)) else {
-            continue;
-        };
-        let port =
-            interfaces::of_instance(c, item.source.probe, item.source.device, item.instance)?;
-        #[expect(clippy::cast_precision_loss, reason = "a share of a line's speed")]
-        let ratio = port
-            .as_ref()
-            .filter(|(_, _, speed)| *speed > 0 && item.unit.starts_with("octets"))
-            .map(|(_, _, speed)| item.value * 8.0 / *speed as f64);
-        let (interface_id, interface_name) = port.map(|(id, name, _)| (Id::from(id), name)).unzip();
-        entries.push(TopEntry {
-            device_id: device.id.into(),
-            device_name: device.name.clone(),
-            customer_name: names.customer(device.customer),
-            site_name: names.site(device.site),
-            interface_id,
-            interface_name,
-            value: if utilisation { item.score } else { item.value },
-            unit: if utilisation {
-                "ratio".to_owned()
-            } else {
-                item.unit
-            },
-            at: Time(item.at),
-            utilisation_ratio: ratio,
-        });
-    }
-    Ok(entries)
+}
+
+/// `None`: its device is not one of those asked for.
+fn entry(
+    c: &rusqlite::Connection,
+    scope: &Scope,
+    which: DeviceFilter,
+    item: TopItem,
+    utilisation: bool,
+) -> rusqlite::Result<Option<TopEntry>> {
+    let (probe, number) = (item.source.probe, item.source.device);
+    let Some(device) = devices::of_number(c, scope, which, probe, number)? else {
+        return Ok(None);
+    };
+    let port = interfaces::of_instance(c, probe, number, item.instance)?;
+    #[expect(clippy::cast_precision_loss, reason = "a share of a line's speed")]
+    let ratio = port
+        .as_ref()
+        .filter(|(_, _, speed)| *speed > 0 && item.unit.starts_with("octets"))
+        .map(|(_, _, speed)| item.value * 8.0 / *speed as f64);
+    let (interface_id, interface_name) = port.map(|(id, name, _)| (Id::from(id), name)).unzip();
+    Ok(Some(TopEntry {
+        device_id: device.id.into(),
+        device_name: device.name,
+        customer_name: device.customer_name,
+        site_name: device.site_name,
+        interface_id,
+        interface_name,
+        value: if utilisation { item.score } else { item.value },
+        unit: if utilisation {
+            "ratio".to_owned()
+        } else {
+            item.unit
+        },
+        at: Time(item.at),
+        utilisation_ratio: ratio,
+    }))
 }
 
 /// Bits a second of every interface whose speed is known.

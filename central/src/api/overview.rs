@@ -139,7 +139,8 @@ async fn get_overview(
     overview.map(Json).ok_or(ApiError::NotFound)
 }
 
-fn health(central: &Central) -> CentralHealth {
+/// What a person should know of Central itself.
+pub(super) fn notes(central: &Central) -> Vec<String> {
     let mut notes = Vec::new();
     if let Some(free) = free_ratio(&central.settings.data_dir)
         && free < 0.05
@@ -156,6 +157,11 @@ fn health(central: &Central) -> CentralHealth {
                 format!("A damaged file was set aside as {name}: what could be read of it lives on. Delete it when nobody needs it any more.")
             }),
     );
+    notes
+}
+
+fn health(central: &Central) -> CentralHealth {
+    let notes = notes(central);
     CentralHealth {
         healthy: notes.is_empty(),
         samples_per_s: central.metrics.samples_per_s(),

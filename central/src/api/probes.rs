@@ -7,7 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
+use farwatch_shared::link::Transport;
 use farwatch_shared::model::{Lane, Severity as SeverityCode};
+use farwatch_shared::wire::message::session::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -57,14 +59,14 @@ words! {
 #[derive(Clone, Copy, Debug, Default, Serialize, ToSchema)]
 pub(super) struct ProbeSpool {
     /// Unacknowledged batches.
-    batches: u64,
+    pub(super) batches: u64,
     /// Bytes of its spool file.
-    bytes: u64,
+    pub(super) bytes: u64,
     /// Bytes it may grow to.
     limit_bytes: u64,
     /// Time of the oldest unacknowledged batch.
     #[schema(required)]
-    oldest_unacked_at: Option<Time>,
+    pub(super) oldest_unacked_at: Option<Time>,
     /// Seconds until it is full at the present rate; `null` when not in sight.
     #[schema(required)]
     time_left_s: Option<i64>,
@@ -145,6 +147,9 @@ pub(super) struct Probe {
     /// Where it dialled from.
     #[schema(required)]
     address: Option<String>,
+    /// What carries its session: `udp` (QUIC), or `tcp` where its network blocks UDP; null while it has none.
+    #[schema(required)]
+    transport: Option<&'static str>,
     /// Its program.
     #[schema(required)]
     version: Option<String>,
@@ -276,6 +281,18 @@ pub(super) struct Ledger {
     anchors: Anchors,
 }
 
+/// What waits at a probe, by its last status.
+pub(super) fn spool_of(status: Option<&Status>) -> ProbeSpool {
+    status.map_or_else(ProbeSpool::default, |status| ProbeSpool {
+        batches: status.spool_batches,
+        bytes: status.spool_bytes,
+        limit_bytes: status.spool_limit_bytes,
+        oldest_unacked_at: Time::unless_zero(status.oldest_unacked),
+        time_left_s: Some(status.time_left_s).filter(|left| *left >= 0),
+        replay_window_s: Some(status.replay_window_s),
+    })
+}
+
 fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
     let live = central.live.probes().get(row.id);
     let heard = live.as_ref().and_then(|p| p.last_heard).or(row.last_heard);
@@ -311,16 +328,7 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
             at: Time(heard.unwrap_or(now)),
         }));
     }
-    let spool = status
-        .as_ref()
-        .map_or_else(ProbeSpool::default, |status| ProbeSpool {
-            batches: status.spool_batches,
-            bytes: status.spool_bytes,
-            limit_bytes: status.spool_limit_bytes,
-            oldest_unacked_at: Time::unless_zero(status.oldest_unacked),
-            time_left_s: Some(status.time_left_s).filter(|left| *left >= 0),
-            replay_window_s: Some(status.replay_window_s),
-        });
+    let spool = spool_of(status.as_ref());
     let not_after = status
         .as_ref()
         .and_then(|status| Time::unless_zero(status.certificate_not_after))
@@ -341,6 +349,9 @@ fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
         last_heard_at: heard.map(Time),
         connected_since: connected_since.map(Time),
         address: some(live.as_ref().map_or(row.address, |p| p.peer.clone())),
+        transport: connected_since
+            .and_then(|_| live.as_ref()?.transport)
+            .map(Transport::as_str),
         version: some(row.program),
         host_name: some(row.host_name),
         os: some(row.os),

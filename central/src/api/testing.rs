@@ -121,6 +121,7 @@ impl Bench {
             days: DayCache::default(),
             echoed: std::sync::Mutex::default(),
             drain: CancellationToken::new(),
+            started: NOW,
             settings: Settings {
                 data_dir: dir.path().to_owned(),
                 console: "http://127.0.0.1:8080".to_owned(),

@@ -128,6 +128,7 @@ const ROUTES: &[(&str, &str, Body)] = &[
     ("DELETE", "/api/v1/channels/{id}", none),
     ("POST", "/api/v1/channels/{id}/test", none),
     ("GET", "/api/v1/audit", none),
+    ("GET", "/api/v1/health", none),
     ("GET", "/api/v1/live", none),
     ("GET", "/api/v1/openapi.json", none),
     ("GET", "/healthz", none),

@@ -36,6 +36,11 @@ fn write(what: &str, value: &Value, as_json: bool) -> std::io::Result<()> {
             text("expires_at")
         ),
         "made" => writeln!(out, "{}  {}", text("id"), text("name")),
+        "diagnostics" => writeln!(
+            out,
+            "{} holds no secrets; look into it before you send it",
+            text("file")
+        ),
         "revoked" => writeln!(out, "{} is revoked", text("id")),
         "restored" => writeln!(
             out,

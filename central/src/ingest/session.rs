@@ -32,6 +32,7 @@ use super::door::{FIRST_WORD, LAST_WORD};
 use super::events::{self, Arrived};
 use super::{Ingest, Inner, PullSource, SampleStore, hello, pulls};
 use crate::control::{self, Place};
+use crate::live::CameFrom;
 use crate::scope::ProbeScope;
 use crate::store::inbound::{ClockCorrection, apply_snapshot};
 
@@ -175,7 +176,12 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
             place,
         };
         let probes = session.inner.live.probes();
-        probes.connected(&scope, session.place.number(), &peer.to_string(), now);
+        let peer = peer.to_string();
+        let from = CameFrom {
+            peer: &peer,
+            transport: session.connection.transport(),
+        };
+        probes.connected(&scope, session.place.number(), from, now);
         session.show_clock();
         session.publish();
         tracing::info!(probe.id = %scope.probe(), "probe \"{}\" connected from {peer}", hello.host_name);

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
+use farwatch_shared::link::Transport;
 use farwatch_shared::wire::message::session::Status;
 use rusqlite::Connection;
 
@@ -29,6 +30,8 @@ pub struct ProbeNow {
     pub connection: u64,
     /// From which address.
     pub peer: String,
+    /// What carries the running session; `None` before the first.
+    pub transport: Option<Transport>,
     /// What it last said of itself, and when.
     pub status: Option<(Timestamp, Status)>,
     /// Offset of its clock measured in this session, ms (positive: the probe is behind).
@@ -42,6 +45,15 @@ pub struct ProbeNow {
     pub states_as_of: Option<Timestamp>,
     /// Whether the running session has brought its snapshot.
     current: bool,
+}
+
+/// Where a session comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct CameFrom<'a> {
+    /// The address.
+    pub peer: &'a str,
+    /// What carries it.
+    pub transport: Transport,
 }
 
 /// All probes, by id.
@@ -93,6 +105,7 @@ impl Probes {
                     connected_since: None,
                     connection: 0,
                     peer: row.get(4)?,
+                    transport: None,
                     status,
                     clock_offset_ms: None,
                     clock_approximate: false,
@@ -112,14 +125,21 @@ impl Probes {
     }
 
     /// A session was accepted.
-    pub fn connected(&self, scope: &ProbeScope, connection: u64, peer: &str, now: Timestamp) {
+    pub fn connected(
+        &self,
+        scope: &ProbeScope,
+        connection: u64,
+        from: CameFrom<'_>,
+        now: Timestamp,
+    ) {
         let mut probes = self.lock();
         let probe = probes
             .entry(scope.probe())
             .or_insert_with(|| ProbeNow::new(scope));
         probe.connected_since = Some(now);
         probe.connection = connection;
-        peer.clone_into(&mut probe.peer);
+        from.peer.clone_into(&mut probe.peer);
+        probe.transport = Some(from.transport);
         probe.last_heard = Some(now);
         probe.silent = false;
         probe.current = false;
@@ -247,6 +267,12 @@ impl std::ops::DerefMut for MappedGuard<'_> {
 }
 
 impl ProbeNow {
+    /// Whether it has a session over TCP, because its network blocks UDP.
+    #[must_use]
+    pub fn is_over_tcp(&self) -> bool {
+        self.connected_since.is_some() && self.transport == Some(Transport::Tcp)
+    }
+
     fn new(scope: &ProbeScope) -> Self {
         Self {
             customer: scope.customer(),
@@ -255,6 +281,7 @@ impl ProbeNow {
             connected_since: None,
             connection: 0,
             peer: String::new(),
+            transport: None,
             status: None,
             clock_offset_ms: None,
             clock_approximate: false,
@@ -310,6 +337,11 @@ impl ProbeNow {
 mod tests {
     use super::*;
 
+    const NOWHERE: CameFrom<'_> = CameFrom {
+        peer: "",
+        transport: Transport::Udp,
+    };
+
     #[test]
     fn states_are_current_from_the_snapshot_on_not_from_the_hello() {
         let scope = ProbeScope::new(
@@ -319,14 +351,14 @@ mod tests {
         );
         let probes = Probes::default();
         let as_of = || probes.get(scope.probe()).unwrap().states_as_of;
-        probes.connected(&scope, 1, "", Timestamp(1_000));
+        probes.connected(&scope, 1, NOWHERE, Timestamp(1_000));
         probes.heard(scope.probe(), Timestamp(2_000));
         assert_eq!(as_of(), None);
         probes.snapshot_committed(scope.probe(), Timestamp(3_000));
         probes.heard(scope.probe(), Timestamp(4_000));
         assert_eq!(as_of(), Some(Timestamp(4_000)));
         probes.disconnected(scope.probe(), 1);
-        probes.connected(&scope, 2, "", Timestamp(200_000));
+        probes.connected(&scope, 2, NOWHERE, Timestamp(200_000));
         probes.heard(scope.probe(), Timestamp(201_000));
         assert_eq!(as_of(), Some(Timestamp(4_000)));
     }

@@ -29,6 +29,12 @@ impl BatchSet {
         self.0.entry(epoch).or_default().insert(seq, seq);
     }
 
+    pub(super) fn remove(&mut self, epoch: Epoch, seq: u64) {
+        if let Some(seqs) = self.0.get_mut(&epoch) {
+            seqs.remove(seq, seq);
+        }
+    }
+
     /// As a day file keeps it.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let mut out = Vec::new();

@@ -115,14 +115,25 @@ impl Inner {
         let offset = correction.offset_ms;
         let mut prepared = Vec::with_capacity(batches.len());
         for batch in batches {
-            let content = read(
+            let mut content = read(
                 batch.kind,
                 batch.version,
                 &batch.body,
                 &layouts[&batch.epoch],
             );
             let mut gaps = probe_gaps(&batch.body, &content, offset);
+            let beyond = match &content {
+                Content::Samples(samples, layouts) => {
+                    let key = (batch.epoch, batch.seq);
+                    self.beyond(probe, key, samples, layouts, offset)?
+                }
+                Content::Waits(_) | Content::Bad => None,
+            };
             match &content {
+                _ if let Some((_, instead)) = beyond => {
+                    gaps.extend(instead);
+                    content = Content::Bad;
+                }
                 Content::Samples(samples, layouts) => {
                     gaps.extend(layout_gaps(samples, layouts, offset));
                 }
@@ -240,7 +251,7 @@ impl Inner {
                 sealed
                     .get(&hour)
                     .cloned()
-                    .unwrap_or_else(|| Arc::new(BatchSet::default()))
+                    .unwrap_or_else(|| (Arc::new(BatchSet::default()), 0))
             };
             for (key, placed) in &mut accounted {
                 of.add(*key, placed, sealed_of, now);
@@ -249,17 +260,17 @@ impl Inner {
         if let Some(outcome) = outcome {
             outcome.samples += samples as u64;
             for one in accounted.iter().flat_map(|(_, placed)| placed) {
-                if !outcome.devices.contains(&one.device) {
-                    outcome.devices.push(one.device);
-                }
+                outcome.devices.push(one.device);
                 let at = Timestamp(one.row.slot_ms());
                 outcome.newest = outcome.newest.max(Some(at));
             }
+            outcome.devices.sort_unstable();
+            outcome.devices.dedup();
         }
     }
 
     /// What day files hold of hours that are not in memory.
-    fn sealed_sets(&self, probe: ProbeId, hours: Vec<i64>) -> HashMap<i64, Arc<BatchSet>> {
+    fn sealed_sets(&self, probe: ProbeId, hours: Vec<i64>) -> HashMap<i64, (Arc<BatchSet>, u64)> {
         let absent: Vec<i64> = {
             let state = self.state();
             let of = state.probes.get(&probe);
@@ -271,11 +282,11 @@ impl Inner {
         let mut sets = HashMap::new();
         for hour in absent {
             // Not to know it costs only memory: whoever reads, and whoever seals, asks the file again.
-            let set = self.days.sealed(probe, hour).unwrap_or_else(|error| {
+            let (set, polls) = self.days.sealed(probe, hour).unwrap_or_else(|error| {
                 tracing::warn!(error = %farwatch_shared::error::Chain(&error), "a day of samples could not be asked what it holds");
-                BatchSet::default()
+                (BatchSet::default(), 0)
             });
-            sets.insert(hour, Arc::new(set));
+            sets.insert(hour, (Arc::new(set), polls));
         }
         sets
     }
@@ -401,6 +412,15 @@ impl Inner {
         }
         let correction_ms = raw.correction_ms;
         let content = read(raw.kind, raw.version, &raw.body, layouts);
+        let beyond = match &content {
+            Content::Samples(batch, layouts) => {
+                self.beyond(probe, key, batch, layouts, correction_ms)?
+            }
+            Content::Waits(_) | Content::Bad => None,
+        };
+        if let Some((_, gaps)) = beyond {
+            return self.put_aside(probe, key, raw.state, gaps);
+        }
         let (state, samples, gaps) = match &content {
             Content::Samples(batch, layouts) => (
                 READABLE,
@@ -438,6 +458,25 @@ impl Inner {
                 Ok(())
             }
         }
+    }
+
+    /// A batch that waited turned out to be beyond bounds; one that was set aside before stays so.
+    fn put_aside(
+        &self,
+        probe: ProbeId,
+        key: Key,
+        before: u8,
+        gaps: Vec<Gap>,
+    ) -> Result<(), MetricsError> {
+        if before != WAITING {
+            return Ok(());
+        }
+        self.writer
+            .write_blocking(move |c| change_state(c, probe, key, (before, SET_ASIDE), 0, &gaps))?;
+        let mut state = self.state_mut();
+        let of = state.probes.entry(probe).or_default();
+        of.lanes.entry(key.0).or_default().gone.insert(key.1, key.1);
+        Ok(())
     }
 
     /// A raw batch is not what was received: nothing of it is shown, its time is a gap.
@@ -506,7 +545,7 @@ impl Inner {
         let mut seqs = SeqSet::new();
         for hour in first..=last {
             if self.days.has(super::schema::day_of(hour)) {
-                let set = self.days.sealed(probe, hour)?;
+                let (set, _) = self.days.sealed(probe, hour)?;
                 if let Some(held) = set.of(dropped.epoch) {
                     seqs.extend(&held.intersection(&SeqSet::of(dropped.from_seq, dropped.to_seq)));
                 }

@@ -5,16 +5,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use farwatch_shared::clock::Clock;
 use farwatch_shared::id::ProbeId;
-use farwatch_shared::model::DeviceNo;
+use farwatch_shared::model::{DeviceNo, Epoch};
 use farwatch_shared::sqlite::{self, SqliteError};
 use farwatch_shared::wire::DecodeError;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use super::aside::Broken;
 use super::batches::BatchSet;
+use super::chunk::Whose;
 use super::schema::{DAY, ROLL_UPS, day_of};
 use super::shape::Shape;
 
@@ -120,8 +123,16 @@ pub(super) struct Days {
     clock: Clock,
     there: Mutex<BTreeSet<i64>>,
     readers: Mutex<Vec<(i64, Reader)>>,
+    /// Files whose list of devices was looked at.
+    looked_at: Mutex<BTreeSet<i64>>,
+    /// How often readers were closed: one that was at work meanwhile is not kept.
+    closed: AtomicU64,
+    /// The file that was written last, open.
+    writer: Mutex<Option<(i64, Connection)>>,
     /// Days whose file was found damaged; the next pass sets them aside.
     damaged: Mutex<BTreeSet<i64>>,
+    /// Parts of days that were found damaged; the next pass sets them aside. Until then their gaps are told from here.
+    broken: Mutex<Vec<Broken>>,
 }
 
 /// A day file open to read, with what it has looked up.
@@ -148,7 +159,11 @@ impl Days {
             clock,
             there: Mutex::new(there),
             readers: Mutex::default(),
+            looked_at: Mutex::default(),
+            closed: AtomicU64::new(0),
+            writer: Mutex::default(),
             damaged: Mutex::default(),
+            broken: Mutex::default(),
         };
         begun.into_iter().for_each(|day| this.finish_making(day));
         this.check_small();
@@ -179,7 +194,7 @@ impl Days {
     /// A file that was being made when the power went has a journal, which only a writer may roll back: until then
     /// nobody could read it.
     fn finish_making(&self, day: i64) {
-        match self.writer(day) {
+        match self.connect(day) {
             Ok(_) => {}
             Err(error) if error.is_corrupt() => self.report_damaged(day),
             Err(error) => {
@@ -224,10 +239,63 @@ impl Days {
     }
 
     /// Opens a day's file for the one thread that seals.
-    pub(super) fn writer(&self, day: i64) -> Result<Connection, SqliteError> {
+    fn connect(&self, day: i64) -> Result<Connection, SqliteError> {
         let connection = sqlite::open(&self.path(day), self.kind.schema())?;
         lock(&self.there).insert(day);
         Ok(connection)
+    }
+
+    /// Writes into a day's file (made when there is none), in one transaction.
+    pub(super) fn write<T>(
+        &self,
+        day: i64,
+        write: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let mut idle = lock(&self.writer);
+        let open = idle.take().filter(|(of, _)| *of == day);
+        let result: Result<_, ReadError> = open
+            .map_or_else(|| Ok(self.connect(day)?), |(_, open)| Ok(open))
+            .and_then(|mut connection: Connection| {
+                let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                let value = write(&tx)?;
+                tx.commit()?;
+                connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+                Ok((value, connection))
+            });
+        match result {
+            Ok((value, connection)) => {
+                *idle = Some((day, connection));
+                Ok(value)
+            }
+            Err(error) => {
+                if error.is_damage() {
+                    self.report_damaged(day);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs `work` on a writer of that day outside any transaction.
+    pub(super) fn alone<T>(
+        &self,
+        day: i64,
+        work: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, ReadError> {
+        *lock(&self.writer) = None;
+        let result = self
+            .connect(day)
+            .map_err(ReadError::from)
+            .and_then(|mut connection| Ok(work(&mut connection)?));
+        if result.as_ref().is_err_and(ReadError::is_damage) {
+            self.report_damaged(day);
+        }
+        result
+    }
+
+    /// Gives what was freed in a day's file back to the file system.
+    pub(super) fn shrink(&self, day: i64) -> Result<(), ReadError> {
+        self.alone(day, |connection| vacuum(connection))
     }
 
     /// Runs `read` on a reader of that day; `None` when there is no file, or it was made and holds nothing yet, or it is
@@ -240,6 +308,7 @@ impl Days {
         if !self.has(day) || lock(&self.damaged).contains(&day) {
             return Ok(None);
         }
+        let closed = self.closed.load(Ordering::Acquire);
         let idle = {
             let mut readers = lock(&self.readers);
             readers
@@ -248,7 +317,7 @@ impl Days {
                 .map(|at| readers.remove(at).1)
         };
         let result = idle
-            .map_or_else(|| Reader::open(&self.path(day)), |idle| Ok(Some(idle)))
+            .map_or_else(|| self.open_reader(day), |idle| Ok(Some(idle)))
             .and_then(|reader| {
                 let Some(mut reader) = reader else {
                     return Ok(None);
@@ -259,7 +328,9 @@ impl Days {
             Ok(None) => Ok(None),
             Ok(Some((value, reader))) => {
                 let mut readers = lock(&self.readers);
-                readers.push((day, reader));
+                if closed == self.closed.load(Ordering::Acquire) {
+                    readers.push((day, reader));
+                }
                 if readers.len() > READERS {
                     readers.remove(0);
                 }
@@ -278,18 +349,66 @@ impl Days {
         }
     }
 
-    /// Which batches an hour of a probe holds.
-    pub(super) fn sealed(&self, probe: ProbeId, hour: i64) -> Result<BatchSet, ReadError> {
+    /// A part of a day turned out to be damaged.
+    pub(super) fn report_broken(&self, one: Broken) {
+        let mut broken = lock(&self.broken);
+        if !broken.contains(&one) {
+            tracing::error!(probe.id = %one.probe, device.no = one.device.0, day = self.kind.name(one.day), what = ?one.what, "samples are damaged and will be set aside");
+            broken.push(one);
+        }
+    }
+
+    /// What was found and is not set aside yet.
+    pub(super) fn broken(&self) -> Vec<Broken> {
+        lock(&self.broken).clone()
+    }
+
+    /// It is set aside, and its gap is kept.
+    pub(super) fn forget_broken(&self, one: &Broken) {
+        lock(&self.broken).retain(|of| of != one);
+    }
+
+    /// Which batches an hour of a probe holds, and how many polls.
+    pub(super) fn sealed(&self, probe: ProbeId, hour: i64) -> Result<(BatchSet, u64), ReadError> {
         let found = self.read(self.kind.file_of(hour), |reader| {
-            sealed(&reader.connection, probe, hour)
+            let set = sealed(&reader.connection, probe, hour)?;
+            Ok((
+                set.unwrap_or_default(),
+                polls(&reader.connection, probe, hour)?,
+            ))
         })?;
-        Ok(found.flatten().unwrap_or_default())
+        Ok(found.unwrap_or_default())
+    }
+
+    /// How many polls an hour of a probe holds.
+    pub(super) fn polls(&self, probe: ProbeId, hour: i64) -> Result<u64, ReadError> {
+        let found = self.read(self.kind.file_of(hour), |reader| {
+            Ok(polls(&reader.connection, probe, hour)?)
+        })?;
+        Ok(found.unwrap_or(0))
     }
 
     /// Whether no file was found damaged since the last pass.
-    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn are_sound(&self) -> bool {
         lock(&self.damaged).is_empty()
+    }
+
+    /// A device that is not found for damage of the list would look like one without samples: the list is checked once.
+    fn open_reader(&self, day: i64) -> Result<Option<Reader>, ReadError> {
+        let Some(reader) = Reader::open(&self.path(day))? else {
+            return Ok(None);
+        };
+        if !lock(&self.looked_at).contains(&day) {
+            let said: String =
+                reader
+                    .connection
+                    .query_row("PRAGMA integrity_check(sources)", [], |row| row.get(0))?;
+            if said != "ok" {
+                return Err(DecodeError::Inconsistent("its list of devices is torn").into());
+            }
+            lock(&self.looked_at).insert(day);
+        }
+        Ok(Some(reader))
     }
 
     /// A day's file turned out to be damaged.
@@ -297,8 +416,8 @@ impl Days {
         lock(&self.damaged).insert(day);
     }
 
-    /// Moves damaged files aside; returns their days.
-    pub(super) fn set_damaged_aside(&self) -> Vec<i64> {
+    /// Moves damaged files aside; returns their days, and where they are.
+    pub(super) fn set_damaged_aside(&self) -> Vec<(i64, PathBuf)> {
         let days = std::mem::take(&mut *lock(&self.damaged));
         let mut gone = Vec::new();
         for day in days {
@@ -307,7 +426,8 @@ impl Days {
                 Ok(aside) => {
                     tracing::error!(path = %aside.display(), "a damaged day of samples was set aside");
                     lock(&self.there).remove(&day);
-                    gone.push(day);
+                    lock(&self.looked_at).remove(&day);
+                    gone.push((day, aside));
                 }
                 Err(error) => {
                     tracing::error!(day = self.kind.name(day), %error, "a damaged day of samples could not be set aside");
@@ -335,13 +455,30 @@ impl Days {
     }
 
     fn close(&self, day: i64) {
-        lock(&self.readers).retain(|(at, _)| *at != day);
+        let mut readers = lock(&self.readers);
+        self.closed.fetch_add(1, Ordering::AcqRel);
+        readers.retain(|(at, _)| *at != day);
+        drop(readers);
+        lock(&self.writer).take_if(|(at, _)| *at == day);
     }
 
     /// All readers are opened anew: files were changed in a way that what they remember does not follow.
     pub(super) fn close_all(&self) {
-        lock(&self.readers).clear();
+        let mut readers = lock(&self.readers);
+        self.closed.fetch_add(1, Ordering::AcqRel);
+        readers.clear();
+        drop(readers);
+        *lock(&self.writer) = None;
     }
+}
+
+/// Gives the pages that nothing is in back to the file system.
+pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
+    // It frees one page a row.
+    let mut statement = connection.prepare("PRAGMA incremental_vacuum")?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
 }
 
 /// Makes a folder whose name is on disk before anything is kept in it.
@@ -365,6 +502,8 @@ pub(super) enum ReadError {
     Sqlite(#[from] rusqlite::Error),
     #[error("a chunk is damaged")]
     Chunk(#[from] DecodeError),
+    #[error("what belongs beside the day file could not be written")]
+    Other(#[source] Box<super::MetricsError>),
 }
 
 impl ReadError {
@@ -372,6 +511,7 @@ impl ReadError {
         match self {
             Self::Open(error) => error.is_corrupt(),
             Self::Chunk(_) => true,
+            Self::Other(_) => false,
             Self::Sqlite(error) => {
                 matches!(
                     error.sqlite_error_code(),
@@ -396,14 +536,88 @@ pub(super) fn sealed(
         .query_row(params![probe, hour], |row| row.get(0))
         .optional()?;
     Ok(bytes
-        .map(|bytes| BatchSet::from_bytes(&bytes))
+        .map(|bytes| sealed_from(&bytes, probe, hour))
         .transpose()?)
+}
+
+/// Which sources have samples of an hour.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Holders(BatchSet);
+
+impl Holders {
+    pub(super) fn contains(&self, source: i64) -> bool {
+        self.0.contains(Epoch(0), source.cast_unsigned())
+    }
+
+    pub(super) fn insert(&mut self, source: i64) {
+        self.0.insert(Epoch(0), source.cast_unsigned());
+    }
+
+    pub(super) fn remove(&mut self, source: i64) {
+        self.0.remove(Epoch(0), source.cast_unsigned());
+    }
+
+    /// Of an hour of a probe; empty when it is not sealed.
+    pub(super) fn of(
+        connection: &Connection,
+        probe: ProbeId,
+        hour: i64,
+    ) -> Result<Self, ReadError> {
+        let bytes: Option<Vec<u8>> = connection
+            .prepare_cached("SELECT sources FROM sealed WHERE probe_id = ?1 AND hour = ?2")?
+            .query_row(params![probe, hour], |row| row.get(0))
+            .optional()?;
+        let set = bytes.map(|bytes| Self::from_bytes(&bytes, probe, hour));
+        Ok(set.transpose()?.unwrap_or_default())
+    }
+
+    pub(super) fn from_bytes(bytes: &[u8], probe: ProbeId, hour: i64) -> Result<Self, DecodeError> {
+        if bytes.is_empty() {
+            return Ok(Self::default());
+        }
+        let whose = Whose::of(probe, DeviceNo(u32::MAX), hour);
+        BatchSet::from_bytes(whose.check(bytes)?.0).map(Self)
+    }
+
+    pub(super) fn to_bytes(&self, probe: ProbeId, hour: i64) -> Vec<u8> {
+        let mut bytes = vec![0; 4];
+        bytes.extend(self.0.to_bytes());
+        Whose::of(probe, DeviceNo(u32::MAX), hour).sign(&mut bytes);
+        bytes
+    }
+}
+
+fn polls(connection: &Connection, probe: ProbeId, hour: i64) -> rusqlite::Result<u64> {
+    let polls: Option<i64> = connection
+        .prepare_cached("SELECT polls FROM sealed WHERE probe_id = ?1 AND hour = ?2")?
+        .query_row(params![probe, hour], |row| row.get(0))
+        .optional()?;
+    Ok(polls.unwrap_or(0).cast_unsigned())
+}
+
+/// Back from [`sealed_bytes`].
+pub(super) fn sealed_from(
+    bytes: &[u8],
+    probe: ProbeId,
+    hour: i64,
+) -> Result<BatchSet, DecodeError> {
+    BatchSet::from_bytes(Whose::of(probe, DeviceNo(0), hour).check(bytes)?.0)
+}
+
+/// Which batches an hour holds, with a checksum by whose it is.
+pub(super) fn sealed_bytes(set: &BatchSet, probe: ProbeId, hour: i64) -> Vec<u8> {
+    let mut bytes = vec![0; 4];
+    bytes.extend(set.to_bytes());
+    Whose::of(probe, DeviceNo(0), hour).sign(&mut bytes);
+    bytes
 }
 
 /// Hours of a probe whose roll-ups are not computed from what the file holds.
 pub(super) fn not_rolled(connection: &Connection, probe: ProbeId) -> rusqlite::Result<Vec<i64>> {
     connection
-        .prepare_cached("SELECT hour FROM sealed WHERE probe_id = ?1 AND rolled = 0 ORDER BY hour")?
+        .prepare_cached(
+            "SELECT hour FROM sealed WHERE probe_id = ?1 AND rolled <> 1 ORDER BY hour",
+        )?
         .query_map([probe], |row| row.get(0))?
         .collect()
 }
@@ -450,11 +664,28 @@ impl Reader {
         Ok(id)
     }
 
+    /// Devices of a probe in this file.
+    pub(super) fn sources_of(&self, probe: ProbeId) -> Result<Vec<(i64, DeviceNo)>, ReadError> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT id, device FROM sources WHERE probe_id = ?1 ORDER BY id")?;
+        let sources = statement.query_map([probe], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(sources.collect::<Result<_, _>>()?)
+    }
+
     /// A roll-up's bytes.
-    pub(super) fn roll_up(&self, source: i64, hour: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+    pub(super) fn roll_up(&self, source: i64, day: i64) -> rusqlite::Result<Option<Vec<u8>>> {
         self.connection
             .prepare_cached("SELECT body FROM roll_ups WHERE id = ?1")?
-            .query_row([roll_up_id(source, hour)], |row| row.get(0))
+            .query_row([roll_up_id(source, day)], |row| row.get(0))
+            .optional()
+    }
+
+    /// A device's day.
+    pub(super) fn device_day(&self, source: i64) -> rusqlite::Result<Option<Vec<u8>>> {
+        self.connection
+            .prepare_cached("SELECT body FROM device_days WHERE id = ?1")?
+            .query_row([source], |row| row.get(0))
             .optional()
     }
 
@@ -505,8 +736,8 @@ pub(super) fn put_source(
 }
 
 /// The row of a roll-up.
-pub(super) const fn roll_up_id(source: i64, hour: i64) -> i64 {
-    (hour << 32) | source
+pub(super) const fn roll_up_id(source: i64, day: i64) -> i64 {
+    (day << 32) | source
 }
 
 /// The row of a chunk.

@@ -18,21 +18,29 @@ use farwatch_shared::wire::{columns, decode, encode};
 
 use super::batches::BatchSet;
 use super::bucket::{self, How, Sample};
-use super::chunk::{self, Block};
+use super::chunk::{self, Block, Whose};
 use super::proof::Lane;
 use super::query::{RangeQuery, Source};
+use super::rollup::FINE;
 use super::row::Row;
-use super::shape::{Known, Shape, Shapes};
-use super::{ClockCorrection, Metrics, Pass, Settings, rollup, testing};
+use super::shape::{self, Known, Shape, Shapes};
+use super::strip::Strip;
+use super::{ClockCorrection, Metrics, Pass, Settings, day, rollup, testing};
 
 /// Chunks, roll-ups and what else lies in the files; and the store as a whole.
 pub const TARGETS: &[Target] = &[
     // 100,000 rows, as decoded, written and read again; with three columns 200 bytes each.
-    Target::new("day_chunk", day_chunk, || vec![chunk::encode(&blocks())])
+    Target::new("day_chunk", day_chunk, || {
+        vec![chunk::encode(&blocks(), Whose::NOBODY)]
+    })
+    .longest(256 * 1024)
+    .memory(112 << 20, 64)
+    .cost(4),
+    Target::new("device_day", device_day, || vec![write_day(&strips())])
         .longest(256 * 1024)
         .memory(112 << 20, 64)
         .cost(4),
-    Target::new("roll_up", roll_up, || vec![rollup::encode(&rolled())])
+    Target::new("roll_up", roll_up, || vec![rolled()])
         .longest(256 * 1024)
         .memory(4 << 20, 1_600)
         .cost(2),
@@ -75,12 +83,43 @@ fn blocks() -> Vec<Block> {
         .into()
 }
 
-fn rolled() -> Vec<rollup::Rolled> {
-    let hour = super::schema::hour_of(1_700_000_000_000);
-    blocks()
+fn strips() -> Vec<Strip> {
+    let blocks = blocks();
+    blocks
         .iter()
-        .map(|block| rollup::roll(block, hour, 12))
+        .map(|block| Strip::of(block, |_| true))
         .collect()
+}
+
+fn write_day(strips: &[Strip]) -> Vec<u8> {
+    let mut encoder = day::Encoder::default();
+    for strip in strips {
+        let mut block = day::Encoder::begin(&strip.shape, &strip.heads);
+        for (column, line) in &strip.lines {
+            block.column(*column, line);
+        }
+        encoder.end(block);
+    }
+    encoder.finish(Whose::NOBODY)
+}
+
+fn rolled() -> Vec<u8> {
+    let mut encoder = rollup::Encoder::new(FINE);
+    for strip in strips() {
+        let day = super::schema::day_of(super::schema::hour_of(1_700_000_000_000));
+        let places = rollup::steps_of(&strip.heads, day, FINE);
+        encoder.begin(&strip.shape);
+        for metric in 0..strip.shape.form.metrics.len() {
+            let of = |column: usize| usize::from(strip.shape.form.columns[column].metric) == metric;
+            let counter = shape::is_counter(&strip.shape.form.metrics[metric]);
+            let lines = strip.lines.iter().filter(|(column, _)| of(*column));
+            let cells: Vec<_> = lines
+                .map(|(_, line)| rollup::roll(counter, &strip.heads, line, &places, FINE))
+                .collect();
+            encoder.metric(counter, &cells);
+        }
+    }
+    encoder.finish(Whose::NOBODY)
 }
 
 /// As it is, and with its checksum put right.
@@ -99,16 +138,27 @@ fn shape_of(_hash: u64) -> Option<Arc<Shape>> {
 
 fn day_chunk(bytes: &[u8]) -> bool {
     both(bytes, |bytes| {
-        let name = "sysUpTime";
-        let one = chunk::decode(bytes, shape_of, |metric| metric == name);
-        let Ok(all) = chunk::decode(bytes, shape_of, |_| true) else {
+        let Ok(all) = chunk::decode(bytes, Whose::NOBODY, shape_of) else {
             return false;
         };
-        let one = one.expect("a part of what is whole");
-        assert_eq!(one.len(), all.len());
-        drop(one);
-        let again = chunk::encode(&all);
-        let back = chunk::decode(&again, shape_of, |_| true).expect("what we write can be read");
+        let parts = chunk::open(bytes, Whose::NOBODY, shape_of).expect("it was just read");
+        for (part, block) in parts.iter().zip(&all) {
+            let one = part
+                .strip(|_, column| column == 1)
+                .expect("a part of what is whole");
+            let rows = block.rows.iter().map(|row| row.values[1]);
+            assert!(
+                one.expect("a column").lines[0]
+                    .1
+                    .values
+                    .iter()
+                    .copied()
+                    .eq(rows)
+            );
+        }
+        let again = chunk::encode(&all, Whose::NOBODY);
+        let back =
+            chunk::decode(&again, Whose::NOBODY, shape_of).expect("what we write can be read");
         // A long block is written as several, an empty one not at all: the rows are the same.
         let rows = |blocks: Vec<Block>| blocks.into_iter().flat_map(|block| block.rows);
         assert!(rows(back).eq(rows(all)), "it does not travel back");
@@ -116,15 +166,56 @@ fn day_chunk(bytes: &[u8]) -> bool {
     })
 }
 
-fn roll_up(bytes: &[u8]) -> bool {
-    both(bytes, |bytes| {
-        let Ok(all) = rollup::decode(bytes, shape_of, |_| true) else {
+/// As it is, and with the checksum of its head put right; those of its sections stay wrong where they were changed.
+fn device_day(bytes: &[u8]) -> bool {
+    let mut right = bytes.to_vec();
+    if let Some((len, rest)) = right.split_first_chunk_mut::<4>() {
+        let len = u32::from_le_bytes(*len) as usize;
+        if let Some((sum, head)) = rest
+            .get_mut(..len)
+            .and_then(<[u8]>::split_first_chunk_mut::<4>)
+        {
+            *sum = crc32fast::hash(head).to_le_bytes();
+        }
+    }
+    let read = |bytes: &[u8]| {
+        let Ok(day) = day::open(bytes, Whose::NOBODY, shape_of) else {
             return false;
         };
-        let again = rollup::encode(&all);
-        let back = rollup::decode(&again, shape_of, |_| true).expect("what we write can be read");
-        for (back, all) in back.iter().zip(&all) {
-            assert!(back.cells == all.cells, "it does not travel back");
+        let strips: Result<Vec<_>, _> = day
+            .parts
+            .iter()
+            .map(|part| part.strip(|_, _| true))
+            .collect();
+        let Ok(strips) = strips else {
+            return false;
+        };
+        let strips: Vec<Strip> = strips.into_iter().flatten().collect();
+        let again = write_day(&strips);
+        let day = day::open(&again, Whose::NOBODY, shape_of).expect("what we write can be read");
+        let full = strips.iter().filter(|strip| !strip.heads.is_empty());
+        for (part, before) in day.parts.iter().zip(full) {
+            let back = part
+                .strip(|_, _| true)
+                .expect("it is whole")
+                .expect("all columns");
+            assert!(back.lines == before.lines, "it does not travel back");
+        }
+        true
+    };
+    read(bytes) | read(&right)
+}
+
+fn roll_up(bytes: &[u8]) -> bool {
+    both(bytes, |bytes| {
+        let all = rollup::decode(bytes, Whose::NOBODY, shape_of, |_, _| true);
+        let one = rollup::decode(bytes, Whose::NOBODY, shape_of, |_, column| column == 1);
+        let (Ok(all), Ok(one)) = (all, one) else {
+            return false;
+        };
+        for (one, all) in one.iter().zip(&all) {
+            let same = all.columns.iter().find(|(column, _)| *column == 1);
+            assert!(same == one.columns.first(), "a part of what is whole");
         }
         true
     })

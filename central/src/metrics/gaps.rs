@@ -128,6 +128,23 @@ pub(super) fn insert(c: &Connection, probe: ProbeId, gap: &Gap) -> rusqlite::Res
     Ok(())
 }
 
+/// Keeps a gap unless the same one is there.
+pub(super) fn insert_once(c: &Connection, probe: ProbeId, gap: &Gap) -> rusqlite::Result<()> {
+    let columns = gap.columns.as_ref().map(wire::encode);
+    let there: bool = c
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM gaps WHERE probe_id = ?1 AND device = ?2 AND to_ms = ?6 AND grp = ?3
+                 AND reason = ?4 AND from_ms = ?5 AND columns IS ?7)",
+        )?
+        .query_row(
+            params![
+                probe, gap.device, gap.group, gap.reason, gap.from, gap.to, columns
+            ],
+            |row| row.get(0),
+        )?;
+    if there { Ok(()) } else { insert(c, probe, gap) }
+}
+
 /// A batch that was set aside could be read after all.
 pub(super) fn take_back(
     c: &Connection,

@@ -10,6 +10,7 @@ use farwatch_shared::session::SeqSet;
 use farwatch_shared::wire::message::session::LaneCommitted;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::chunk::Whose;
 use super::commit::{Content, READABLE, Raw, SET_ASIDE, WAITING, read};
 use super::proof::Lane;
 use super::query::AnchorCounts;
@@ -19,7 +20,7 @@ use super::{Inner, MetricsError, chunk, live};
 use crate::ledger;
 
 /// Hours back from now in which a series' newest value is looked for.
-const RECENT_HOURS: i64 = 3;
+pub(super) const RECENT_HOURS: i64 = 3;
 /// Batches that are decoded before they are added together.
 const TOGETHER: usize = 256;
 
@@ -113,19 +114,16 @@ impl Inner {
     /// The newest values of a sealed hour, so that a series without open data still has one.
     fn load_newest(&self, probe: ProbeId, hour: i64) -> Result<(), MetricsError> {
         let found = self.days.read(day_of(hour), |reader| {
-            let sources: Vec<(i64, DeviceNo)> = reader
-                .connection
-                .prepare_cached("SELECT id, device FROM sources WHERE probe_id = ?1")?
-                .query_map([probe], |row| Ok((row.get(0)?, row.get(1)?)))?
-                .collect::<Result<_, _>>()?;
+            let sources = reader.sources_of(probe)?;
             let mut last = Vec::new();
             for (source, device) in sources {
                 let Some(bytes) = reader.chunk(source, hour)? else {
                     continue;
                 };
-                for block in chunk::decode(&bytes, |hash| reader.shape(hash), |_| true)? {
-                    last.push((device, block));
-                }
+                // Damage is dealt with by whoever asks for samples; a newest value is only shown if it is sound.
+                let whose = Whose::of(probe, device, hour);
+                let blocks = chunk::decode(&bytes, whose, |hash| reader.shape(hash));
+                last.extend(blocks.into_iter().flatten().map(|block| (device, block)));
             }
             Ok(last)
         })?;

@@ -4,7 +4,7 @@ use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::ProbeId;
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::days::{Kind, lock};
+use super::days::{Kind, lock, vacuum};
 use super::schema::{DAY_MS, day_of, hour_of};
 use super::{Inner, MetricsError};
 use crate::ledger;
@@ -24,6 +24,15 @@ impl Inner {
                 day,
                 "samples of a day were removed: they are older than what is kept"
             );
+        }
+        // Roll-ups outlive them, each for its own time; a file goes when all of it is older.
+        let kept = [
+            (&self.five_minutes, self.settings.five_minutes_days),
+            (&self.hours, self.settings.hour_days),
+        ];
+        for (files, days) in kept {
+            let before = now.plus_ms(-i64::from(days.max(1)).saturating_mul(DAY_MS));
+            files.delete_before(files.kind.file_of(hour_of(before.ms())));
         }
         let gaps = now.plus_ms(-i64::from(self.settings.hour_days.max(1)).saturating_mul(DAY_MS));
         while self
@@ -50,7 +59,7 @@ impl Inner {
         }
         for files in [&self.days, &self.five_minutes, &self.hours] {
             for file in files.within(i64::MIN, i64::MAX) {
-                delete_from_file(&mut files.writer(file)?, files.kind, probes)?;
+                files.alone(file, |c| delete_from_file(c, files.kind, probes))?;
             }
             // Readers remember sources that are gone.
             files.close_all();
@@ -71,25 +80,30 @@ fn delete_from_file(
     connection.pragma_update(None, "secure_delete", true)?;
     let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // An id's lower half is its source.
-    let table = match kind {
-        Kind::Samples => "chunks",
-        Kind::FiveMinutes | Kind::Hours => "roll_ups",
+    let tables: &[(&str, &str)] = match kind {
+        Kind::Samples => &[
+            ("chunks", "id & 4294967295"),
+            ("device_days", "id"),
+            ("aside", "source"),
+        ],
+        Kind::FiveMinutes | Kind::Hours => &[("roll_ups", "id & 4294967295")],
     };
     for probe in probes {
-        tx.execute(
-            &format!(
-                "DELETE FROM {table} WHERE id & 4294967295 IN (SELECT id FROM sources WHERE probe_id = ?1)"
-            ),
-            [probe],
-        )?;
+        for (table, source) in tables {
+            tx.execute(
+                &format!(
+                    "DELETE FROM {table} WHERE {source} IN (SELECT id FROM sources WHERE probe_id = ?1)"
+                ),
+                [probe],
+            )?;
+        }
         tx.execute("DELETE FROM sources WHERE probe_id = ?1", [probe])?;
         if kind == Kind::Samples {
             tx.execute("DELETE FROM sealed WHERE probe_id = ?1", [probe])?;
         }
     }
     tx.commit()?;
-    connection.execute_batch("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")?;
-    Ok(())
+    vacuum(connection)
 }
 
 fn forget(c: &Connection, probe: ProbeId) -> rusqlite::Result<()> {

@@ -9,8 +9,10 @@ use std::sync::Arc;
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{AnchorKind, InstanceNo, MetricKind};
 
+use super::aside::{Broken, What};
 use super::bucket::{self, How, Rolled, Sample};
-use super::days::{self, Days, ReadError};
+use super::chunk::Whose;
+use super::days::{self, Days, Holders, ReadError, Reader};
 use super::gaps::{self, Gap};
 use super::query::{AnchorValue, GapSpan, Increase, Range, RangeQuery, Resolution, Series, Source};
 use super::row::Row;
@@ -18,8 +20,9 @@ use super::schema::{DAY_MS, HOUR_MS, day_of, hour_of};
 use super::seal::not_in;
 use super::shape::{Shape, scaled, unit_shown};
 use super::state::{Key, Rows};
+use super::strip::{Head, Line, Strip};
 use super::{Inner, MetricsError};
-use super::{chunk, rollup};
+use super::{chunk, day, rollup};
 
 /// Samples that one question may read: some 200 MB while it is answered.
 const READ_LIMIT: usize = 4_000_000;
@@ -42,20 +45,17 @@ impl Wanted<'_> {
                 .is_none_or(|instances| instances.contains(&shape.instance(column)))
     }
 
+    /// As [`Self::row`].
+    fn head(&self, at_ms: i64, slot_ms: i64, span_ms: u32) -> bool {
+        let covered = i64::from(span_ms).min(MAX_SPAN_MS);
+        slot_ms.max(at_ms) >= self.from && at_ms.saturating_sub(covered).min(slot_ms) < self.to
+    }
+
     /// A row that begins later may still cover time before `to`.
     fn row(&self, row: &Row) -> bool {
-        let covered = i64::from(row.span_ms)
-            .max(
-                row.spans
-                    .iter()
-                    .map(|(_, span)| i64::from(*span))
-                    .max()
-                    .unwrap_or(0),
-            )
-            .min(MAX_SPAN_MS);
-        let at = row.at_ms();
-        row.slot_ms().max(at) >= self.from
-            && at.saturating_sub(covered).min(row.slot_ms()) < self.to
+        let other = row.spans.iter().map(|(_, span)| *span).max();
+        let longest = row.span_ms.max(other.unwrap_or(0));
+        self.head(row.at_ms(), row.slot_ms(), longest)
     }
 }
 
@@ -90,27 +90,86 @@ impl Gathered {
             })
     }
 
-    /// Roll-ups of an hour.
-    fn take_rolled(&mut self, hour: i64, block: &rollup::Rolled, wanted: &Wanted<'_>) {
+    /// Roll-ups of a day; `open` hours of it are answered from samples.
+    fn take_rolled(&mut self, day: i64, block: rollup::Rolled, open: &[i64], wanted: &Wanted<'_>) {
         let shape = &block.shape;
-        let length_ms = HOUR_MS / i64::try_from(block.steps).unwrap_or(1);
-        for column in (0..shape.columns()).filter(|column| wanted.column(shape, *column)) {
+        for (column, cells) in block.columns {
             let metric = shape.metric(column);
             let counter = shape.is_counter(column);
             let one = self.one(shape, column);
-            let cells = &block.cells[column * block.steps..(column + 1) * block.steps];
+            let start = day.saturating_mul(DAY_MS);
             for (cell, step) in cells.iter().zip(0_i64..) {
-                let at_ms = hour
-                    .saturating_mul(HOUR_MS)
-                    .saturating_add(step * length_ms);
+                let at_ms = start.saturating_add(step * block.step_ms);
                 if cell.weight != 0
-                    && at_ms.saturating_add(length_ms) > wanted.from
+                    && at_ms.saturating_add(block.step_ms) > wanted.from
                     && at_ms < wanted.to
+                    && !open.contains(&hour_of(at_ms))
                 {
                     one.rolled.push(Rolled::of(at_ms, cell, metric, counter));
                 }
             }
         }
+    }
+
+    /// What a chunk holds of the series that are wanted.
+    fn take_strip(&mut self, strip: Strip, wanted: &Wanted<'_>) {
+        for (column, line) in strip.lines {
+            self.take_line(
+                (&strip.shape, column),
+                (&strip.heads, line),
+                |_| true,
+                wanted,
+            );
+        }
+    }
+
+    /// One series, of the hours that `hours` names.
+    fn take_line(
+        &mut self,
+        (shape, column): (&Arc<Shape>, usize),
+        (heads, line): (&[Head], Line),
+        hours: impl Fn(i64) -> bool,
+        wanted: &Wanted<'_>,
+    ) {
+        let metric = shape.metric(column);
+        let one = self.one(shape, column);
+        let before = one.samples.len();
+        // Polls of one hour stand together.
+        let mut last = (i64::MIN, false);
+        let mut taken = |head: &Head, span_ms: u32| {
+            let (at_ms, slot_ms) = (head.at_ms(), head.slot_ms());
+            let hour = hour_of(slot_ms);
+            if hour != last.0 {
+                last = (hour, hours(hour));
+            }
+            (last.1 && wanted.head(at_ms, slot_ms, span_ms)).then_some((at_ms, slot_ms))
+        };
+        for (at, (head, value)) in heads.iter().zip(&line.values).enumerate() {
+            let Some(raw) = *value else {
+                continue;
+            };
+            let span_ms = line.span_of(at, head);
+            if let Some((at_ms, slot_ms)) = taken(head, span_ms) {
+                one.samples.push(Sample {
+                    slot_ms,
+                    at_ms,
+                    span_ms,
+                    raw,
+                    value: scaled(metric, raw),
+                });
+            }
+        }
+        for (at, kind, raw) in line.anchors {
+            let head = &heads[at as usize];
+            if let Some((at_ms, _)) = taken(head, head.span_ms) {
+                one.anchors.push(AnchorValue {
+                    at_ms,
+                    raw,
+                    kind: AnchorKind::from_code(kind).unwrap_or(AnchorKind::Start),
+                });
+            }
+        }
+        self.samples += one.samples.len() - before;
     }
 
     /// The columns of a shape that are wanted, with the place of their series.
@@ -146,6 +205,116 @@ impl Gathered {
                 }
             }
         }
+    }
+}
+
+/// What is read of one device's day.
+struct Asked<'a> {
+    source: Source,
+    /// Its number in the file.
+    id: i64,
+    day: i64,
+    hours: &'a [i64],
+    limit: usize,
+}
+
+impl Asked<'_> {
+    /// The day's row and the hours beside it. What is damaged is named in `broken` and left out.
+    fn read(
+        &self,
+        reader: &mut Reader,
+        wanted: &Wanted<'_>,
+        into: &mut Gathered,
+        broken: &mut Vec<Broken>,
+    ) -> Result<(), ReadError> {
+        let (probe, device) = (self.source.probe, self.source.device);
+        let name = |what| Broken {
+            probe,
+            device,
+            source: self.id,
+            day: self.day,
+            what,
+            body: Vec::new(),
+        };
+        let column = |shape: &Shape, column: usize| wanted.column(shape, column);
+        let mut gone = Vec::new();
+        let day = reader.device_day(self.id)?;
+        if let Some(bytes) = &day {
+            let whose = Whose::of(probe, device, self.day);
+            match day::open(bytes, whose, |hash| reader.shape(hash)) {
+                Ok(day) => {
+                    for part in &day.parts {
+                        broken.extend(self.read_part(part, wanted, into).into_iter().map(name));
+                    }
+                }
+                Err(_) => broken.push(name(What::Day)),
+            }
+        }
+        for &hour in self.hours {
+            let Some(bytes) = reader.chunk(self.id, hour)? else {
+                gone.push(hour);
+                continue;
+            };
+            let whose = Whose::of(probe, device, hour);
+            let strips = chunk::open(&bytes, whose, |hash| reader.shape(hash)).and_then(|parts| {
+                let strips = parts.iter().map(|part| part.strip(column));
+                strips.collect::<Result<Vec<_>, _>>()
+            });
+            match strips {
+                Ok(strips) => {
+                    for strip in strips.into_iter().flatten() {
+                        into.take_strip(strip, wanted);
+                    }
+                }
+                Err(_) => broken.push(name(What::Hour(hour))),
+            }
+            if into.samples > self.limit {
+                break;
+            }
+        }
+        if day.is_none() {
+            for hour in gone {
+                if Holders::of(&reader.connection, probe, hour)?.contains(self.id) {
+                    broken.push(name(What::Hour(hour)));
+                }
+            }
+        }
+        broken.dedup();
+        Ok(())
+    }
+
+    /// One block of the day's row; what is damaged of it.
+    fn read_part(
+        &self,
+        part: &day::Part<'_>,
+        wanted: &Wanted<'_>,
+        into: &mut Gathered,
+    ) -> Vec<What> {
+        let shape = &part.shape;
+        let columns = || (0..shape.columns()).filter(|column| wanted.column(shape, *column));
+        if columns().next().is_none() {
+            return Vec::new();
+        }
+        let Ok(times) = part.times() else {
+            return vec![What::Day];
+        };
+        let mut broken = Vec::new();
+        for column in columns() {
+            match part.line(column, &times) {
+                Ok(line) => into.take_line(
+                    (shape, column),
+                    (&times.heads, line),
+                    |hour| self.hours.contains(&hour),
+                    wanted,
+                ),
+                Err(_) => {
+                    // Without a sample, but there: its gap is told.
+                    into.one(shape, column);
+                    broken.push(What::column(shape, column));
+                }
+            }
+        }
+        broken
     }
 }
 
@@ -203,9 +372,7 @@ impl Inner {
             series: Vec::new(),
         };
         for (source, of) in gathered {
-            let gaps = self.with_reader(|c| {
-                gaps::of_device(c, source.probe, source.device, query.from, query.to)
-            })?;
+            let gaps = self.gaps_of_device(source, query.from, query.to)?;
             for ((metric, instance), one) in of.series {
                 answer
                     .series
@@ -305,32 +472,28 @@ impl Inner {
                         .filter(|hour| hours.contains(hour))
                         .collect()
                 };
-                if let Some(id) = reader.source(source.probe, source.device)? {
-                    for &hour in &from_samples {
-                        let Some(bytes) = reader.chunk(id, hour)? else {
-                            continue;
-                        };
-                        let blocks = chunk::decode(
-                            &bytes,
-                            |hash| reader.shape(hash),
-                            |metric| wanted.metrics.contains(metric),
-                        )?;
-                        for mut block in blocks {
-                            block.rows.retain(|row| wanted.row(row));
-                            gathered.take(&block.shape, wanted, &block.rows);
-                        }
-                        if gathered.samples > limit {
-                            break;
-                        }
-                    }
+                let mut broken = Vec::new();
+                if !from_samples.is_empty()
+                    && let Some(id) = reader.source(source.probe, source.device)?
+                {
+                    let asked = Asked {
+                        source,
+                        id,
+                        day,
+                        hours: &from_samples,
+                        limit,
+                    };
+                    asked.read(reader, wanted, &mut gathered, &mut broken)?;
                 }
                 reader.connection.execute_batch("COMMIT")?;
-                Ok((sealed, from_samples))
+                Ok((sealed, from_samples, broken))
             })?;
-            let (sealed, from_samples) = found.unwrap_or_default();
+            let (sealed, from_samples, broken) = found.unwrap_or_default();
+            for one in broken {
+                self.days.report_broken(one);
+            }
             if let Some(rolled) = rolled {
-                let hours = hours.filter(|hour| !from_samples.contains(hour));
-                self.read_rolled(rolled, source, wanted, hours.collect(), &mut gathered)?;
+                self.read_rolled(rolled, source, wanted, (day, &from_samples), &mut gathered)?;
             }
             for (hour, set) in sealed {
                 if let Some(of) = pending.get_mut(&hour) {
@@ -363,31 +526,26 @@ impl Inner {
         files: &Days,
         source: Source,
         wanted: &Wanted<'_>,
-        hours: Vec<i64>,
+        (day, open): (i64, &[i64]),
         into: &mut Gathered,
     ) -> Result<(), MetricsError> {
-        let Some(file) = hours.first().map(|hour| files.kind.file_of(*hour)) else {
-            return Ok(());
-        };
+        let file = files.kind.file_of(day.saturating_mul(24));
         let found = files.read(file, |reader| {
-            let mut blocks = Vec::new();
             let Some(id) = reader.source(source.probe, source.device)? else {
-                return Ok(blocks);
+                return Ok(Vec::new());
             };
-            for hour in hours {
-                if let Some(bytes) = reader.roll_up(id, hour)? {
-                    let rolled = rollup::decode(
-                        &bytes,
-                        |hash| reader.shape(hash),
-                        |metric| wanted.metrics.contains(metric),
-                    )?;
-                    blocks.extend(rolled.into_iter().map(|block| (hour, block)));
-                }
-            }
-            Ok(blocks)
+            let Some(bytes) = reader.roll_up(id, day)? else {
+                return Ok(Vec::new());
+            };
+            Ok(rollup::decode(
+                &bytes,
+                Whose::of(source.probe, source.device, day),
+                |hash| reader.shape(hash),
+                |shape, column| wanted.column(shape, column),
+            )?)
         })?;
-        for (hour, block) in found.unwrap_or_default() {
-            into.take_rolled(hour, &block, wanted);
+        for block in found.unwrap_or_default() {
+            into.take_rolled(day, block, open, wanted);
         }
         Ok(())
     }
@@ -458,6 +616,27 @@ impl Inner {
         Ok(grown)
     }
 
+    /// Gaps that are kept, and those of what was found damaged just now.
+    fn gaps_of_device(
+        &self,
+        source: Source,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<Gap>, MetricsError> {
+        let mut gaps =
+            self.with_reader(|c| gaps::of_device(c, source.probe, source.device, from, to))?;
+        for one in self.days.broken() {
+            let gap = one.gap();
+            if (one.probe, one.device) == (source.probe, source.device)
+                && gap.to > from
+                && gap.from < to
+            {
+                gaps.push(gap);
+            }
+        }
+        Ok(gaps)
+    }
+
     /// Gaps of everything of one device.
     pub(super) fn device_gaps(
         &self,
@@ -465,8 +644,7 @@ impl Inner {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<GapSpan>, MetricsError> {
-        let gaps =
-            self.with_reader(|c| gaps::of_device(c, source.probe, source.device, from, to))?;
+        let gaps = self.gaps_of_device(source, from, to)?;
         let groups: HashSet<u8> = gaps.iter().map(|gap| gap.group).collect();
         let mut spans: Vec<GapSpan> = groups
             .into_iter()
@@ -574,6 +752,7 @@ impl From<ReadError> for MetricsError {
             ReadError::Open(error) => Self::Sqlite(error),
             ReadError::Sqlite(error) => Self::Read(error),
             ReadError::Chunk(_) => Self::Damaged,
+            ReadError::Other(error) => *error,
         }
     }
 }

@@ -1,27 +1,35 @@
-//! Roll-ups: what an hour's chunk says in steps of five minutes and of the hour. Always computed from the whole chunk,
+//! Roll-ups: what a device's day says in steps of five minutes and of an hour. Always computed from the day's samples,
 //! never added to.
 //!
 //! ```text
-//! roll-up = CRC-32 of the rest (4 bytes) · version · steps of the hour · blocks · block*
-//! block   = hash of its shape (8 bytes) · one section per metric
-//! section = length · pools: weights (0 is "nothing"), then of the others sums, least, greatest, last
+//! roll-up = CRC-32 of the rest, by whose it is (4 bytes) · version · steps of the day · blocks · block*
+//! block   = hash of its shape (8 bytes) · per metric, per 64 of its columns: one section
+//! section = length · pools: weights (0 is "nothing"), then of the others sums, least, greatest, and last (not of counters)
 //! ```
 
 use std::sync::Arc;
 
 use farwatch_shared::wire::DecodeError;
-use farwatch_shared::wire::columns::bytes::{Reader, put};
+use farwatch_shared::wire::columns::bytes::put;
 use farwatch_shared::wire::columns::pool::{self, Buffers, Effort, Sources};
 
-use super::chunk::Block;
-use super::schema::HOUR_MS;
+use super::chunk::Whose;
+use super::schema::DAY_MS;
 use super::shape::Shape;
+use super::strip::{Head, Line};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Rates are kept in millionths per second.
 const RATE_UNIT: f64 = 1e6;
-/// Steps of an hour at the most.
-const STEPS_LIMIT: usize = 60;
+/// Steps of a day at the most.
+const STEPS_LIMIT: usize = 1_440;
+/// Columns that share their pools: far from the limit of a pool, however many interfaces a device has.
+const TOGETHER: usize = 64;
+
+/// Steps of five minutes in a day.
+pub(super) const FINE: usize = 288;
+/// Hours in a day.
+pub(super) const COARSE: usize = 24;
 
 /// One step of one series.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,7 +42,7 @@ pub(super) struct Cell {
     pub(super) min: i64,
     /// Greatest.
     pub(super) max: i64,
-    /// The last value, or the last rate.
+    /// The last value; nothing of a counter.
     pub(super) last: i64,
 }
 
@@ -47,7 +55,6 @@ impl Cell {
         self.sum = self.sum.saturating_add(amount);
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-        self.last = value;
     }
 
     /// A rate of a counter's cell, per second.
@@ -57,106 +64,163 @@ impl Cell {
     }
 }
 
-/// One block, rolled up: `cells[column * steps + step]`.
+/// Some columns of one block, rolled up: each has one cell per step of the day.
 #[derive(Clone, Debug)]
 pub(super) struct Rolled {
     pub(super) shape: Arc<Shape>,
-    pub(super) steps: usize,
-    pub(super) cells: Vec<Cell>,
+    /// Length of a step, ms.
+    pub(super) step_ms: i64,
+    pub(super) columns: Vec<(usize, Vec<Cell>)>,
 }
 
-/// Rolls up an hour's block into `steps` equal steps.
-pub(super) fn roll(block: &Block, hour: i64, steps: usize) -> Rolled {
-    let columns = block.shape.columns();
-    let mut cells = vec![Cell::default(); columns * steps];
-    let length = HOUR_MS / i64::try_from(steps).unwrap_or(1);
-    for row in &block.rows {
-        let within = row.slot_ms().saturating_sub(hour.saturating_mul(HOUR_MS));
-        let Ok(step) = usize::try_from(within / length) else {
+/// Which step of the day each poll is in; none for one of another day.
+pub(super) fn steps_of(heads: &[Head], day: i64, steps: usize) -> Vec<Option<u16>> {
+    let length = length_ms(steps);
+    heads
+        .iter()
+        .map(|head| {
+            let within = head.slot_ms().saturating_sub(day.saturating_mul(DAY_MS));
+            let step = u16::try_from(within.div_euclid(length)).ok()?;
+            (usize::from(step) < steps).then_some(step)
+        })
+        .collect()
+}
+
+fn length_ms(steps: usize) -> i64 {
+    DAY_MS / i64::try_from(steps.max(1)).unwrap_or(DAY_MS)
+}
+
+/// Rolls up one column of a day; `places` are of [`steps_of`].
+pub(super) fn roll(
+    counter: bool,
+    heads: &[Head],
+    line: &Line,
+    places: &[Option<u16>],
+    steps: usize,
+) -> Vec<Cell> {
+    let mut cells = vec![Cell::default(); steps];
+    for (at, ((value, place), head)) in line.values.iter().zip(places).zip(heads).enumerate() {
+        let (Some(value), Some(place)) = (*value, *place) else {
             continue;
         };
-        if step >= steps {
-            continue;
-        }
-        for (column, value) in row.values.iter().enumerate() {
-            let Some(value) = *value else {
-                continue;
-            };
-            let cell = &mut cells[column * steps + step];
-            if block.shape.is_counter(column) {
-                let span = row.span_of(column);
-                if span > 0 {
-                    cell.add(i64::from(span), value, millionths_per_s(value, span));
-                }
-            } else {
-                cell.add(1, value, value);
+        let cell = &mut cells[usize::from(place)];
+        if counter {
+            let span = line.span_of(at, head);
+            if span > 0 {
+                cell.add(i64::from(span), value, millionths_per_s(value, span));
             }
+        } else {
+            cell.add(1, value, value);
+            cell.last = value;
         }
     }
-    Rolled {
-        shape: block.shape.clone(),
-        steps,
-        cells,
-    }
+    cells
+}
+
+/// Hours from steps of five minutes of the same day.
+pub(super) fn coarser(fine: &[Cell]) -> Vec<Cell> {
+    fine.chunks(FINE / COARSE)
+        .map(|steps| {
+            let mut hour = Cell::default();
+            for step in steps.iter().filter(|step| step.weight != 0) {
+                let (min, max) = match hour.weight {
+                    0 => (step.min, step.max),
+                    _ => (hour.min.min(step.min), hour.max.max(step.max)),
+                };
+                hour = Cell {
+                    weight: hour.weight.saturating_add(step.weight),
+                    sum: hour.sum.saturating_add(step.sum),
+                    min,
+                    max,
+                    last: step.last,
+                };
+            }
+            hour
+        })
+        .collect()
 }
 
 fn millionths_per_s(increase: i64, span_ms: u32) -> i64 {
+    // Nearly all fit; the others take the long way.
+    if let Some(scaled) = increase.checked_mul(1_000_000_000) {
+        let span = i64::from(span_ms);
+        if let Some(rounded) = scaled.checked_add(span / 2) {
+            return rounded.div_euclid(span);
+        }
+    }
     let span = i128::from(span_ms);
     let exact = (i128::from(increase) * 1_000_000_000 + span / 2).div_euclid(span);
     i64::try_from(exact).unwrap_or(if increase < 0 { i64::MIN } else { i64::MAX })
 }
 
-/// As a file keeps it; all blocks have as many steps.
-pub(super) fn encode(blocks: &[Rolled]) -> Vec<u8> {
-    let steps = blocks.first().map_or(1, |block| block.steps);
-    let mut out = vec![0, 0, 0, 0, VERSION];
-    put(steps as u64, &mut out);
-    put(blocks.len() as u64, &mut out);
-    for block in blocks {
-        out.extend_from_slice(&block.shape.hash.to_le_bytes());
-        for metric in 0..block.shape.form.metrics.len() {
-            let cells: Vec<&Cell> = cells_of(&block.shape, metric, steps)
-                .map(|at| &block.cells[at])
-                .collect();
-            let mut section = Buffers::default();
-            let weights: Vec<i64> = cells.iter().map(|cell| cell.weight).collect();
-            pool::encode(&weights, Effort::Smallest, &mut section);
-            let full: Vec<&Cell> = cells.into_iter().filter(|cell| cell.weight != 0).collect();
-            // The others by their distance from the mean or from each other: often small.
-            for stream in [
-                full.iter().map(|cell| cell.sum).collect::<Vec<_>>(),
-                full.iter().map(|cell| cell.min).collect(),
-                full.iter()
-                    .map(|cell| cell.max.wrapping_sub(cell.min))
-                    .collect(),
-                full.iter()
-                    .map(|cell| cell.last.wrapping_sub(cell.min))
-                    .collect(),
-            ] {
-                pool::encode(&stream, Effort::Smallest, &mut section);
-            }
-            put(section.text.len() as u64, &mut out);
-            put(section.packed.len() as u64, &mut out);
-            out.extend_from_slice(&section.text);
-            out.extend_from_slice(&section.packed);
-        }
-    }
-    let crc = crc32fast::hash(&out[4..]);
-    out[..4].copy_from_slice(&crc.to_le_bytes());
-    out
+/// Writes a device's day, block by block, metric by metric.
+#[derive(Debug)]
+pub(super) struct Encoder {
+    steps: usize,
+    blocks: u64,
+    body: Vec<u8>,
 }
 
-/// Reads a roll-up; of the cells only those of metrics that `wanted` names.
+impl Encoder {
+    pub(super) const fn new(steps: usize) -> Self {
+        Self {
+            steps,
+            blocks: 0,
+            body: Vec::new(),
+        }
+    }
+
+    /// Begins a block; [`Self::metric`] follows for each of the shape's metrics in turn.
+    pub(super) fn begin(&mut self, shape: &Shape) {
+        self.blocks += 1;
+        self.body.extend_from_slice(&shape.hash.to_le_bytes());
+    }
+
+    /// The cells of each column of a metric, in the shape's order.
+    pub(super) fn metric(&mut self, counter: bool, columns: &[Vec<Cell>]) {
+        for columns in columns.chunks(TOGETHER) {
+            let mut section = Buffers::default();
+            let cells = || columns.iter().flatten();
+            let weights: Vec<i64> = cells().map(|cell| cell.weight).collect();
+            pool::encode(&weights, Effort::Smallest, &mut section);
+            let full = || cells().filter(|cell| cell.weight != 0);
+            let mut stream = |of: &mut dyn Iterator<Item = i64>| {
+                let values: Vec<i64> = of.collect();
+                pool::encode(&values, Effort::Smallest, &mut section);
+            };
+            // The others by their distance from each other: often small.
+            stream(&mut full().map(|cell| cell.sum));
+            stream(&mut full().map(|cell| cell.min));
+            stream(&mut full().map(|cell| cell.max.wrapping_sub(cell.min)));
+            if !counter {
+                stream(&mut full().map(|cell| cell.last.wrapping_sub(cell.min)));
+            }
+            put(section.text.len() as u64, &mut self.body);
+            put(section.packed.len() as u64, &mut self.body);
+            self.body.extend_from_slice(&section.text);
+            self.body.extend_from_slice(&section.packed);
+        }
+    }
+
+    /// The body.
+    pub(super) fn finish(self, whose: Whose) -> Vec<u8> {
+        let mut out = vec![0, 0, 0, 0, VERSION];
+        put(self.steps as u64, &mut out);
+        put(self.blocks, &mut out);
+        out.extend_from_slice(&self.body);
+        whose.sign(&mut out);
+        out
+    }
+}
+
+/// Reads a roll-up; of the cells only those of columns that `wanted` names.
 pub(super) fn decode(
     bytes: &[u8],
+    whose: Whose,
     mut shape_of: impl FnMut(u64) -> Option<Arc<Shape>>,
-    wanted: impl Fn(&str) -> bool,
+    wanted: impl Fn(&Shape, usize) -> bool,
 ) -> Result<Vec<Rolled>, DecodeError> {
-    let mut from = Reader(bytes);
-    let crc = from.take(4)?;
-    if crc32fast::hash(from.0).to_le_bytes() != crc {
-        return Err(DecodeError::Inconsistent("its CRC is another"));
-    }
+    let mut from = whose.check(bytes)?;
     if from.byte()? != VERSION {
         return Err(DecodeError::Inconsistent("a roll-up of another version"));
     }
@@ -172,135 +236,184 @@ pub(super) fn decode(
                 .map_err(|_| DecodeError::Inconsistent("no shape"))?,
         );
         let shape = shape_of(hash).ok_or(DecodeError::Inconsistent("a shape is missing"))?;
-        let mut cells = vec![Cell::default(); shape.columns() * steps];
-        let mut any = false;
-        for (index, metric) in shape.form.metrics.iter().enumerate() {
-            let (text, packed): (usize, usize) = (from.narrow()?, from.narrow()?);
-            let mut sources = Sources {
-                text: from.take(text)?,
-                packed: from.take(packed)?,
-            };
-            if !wanted(&metric.name) {
-                continue;
-            }
-            any = true;
-            let places: Vec<usize> = cells_of(&shape, index, steps).collect();
-            let mut weights = Vec::new();
-            pool::decode(places.len(), &mut sources, &mut weights)?;
-            let full: Vec<(usize, i64)> = places
-                .into_iter()
-                .zip(weights)
-                .filter(|(_, weight)| *weight != 0)
-                .collect();
-            let mut streams: [Vec<i64>; 4] = Default::default();
-            for stream in &mut streams {
-                pool::decode(full.len(), &mut sources, stream)?;
-            }
-            for (at, (place, weight)) in full.into_iter().enumerate() {
-                let min = streams[1][at];
-                cells[place] = Cell {
-                    weight,
-                    sum: streams[0][at],
-                    min,
-                    max: min.wrapping_add(streams[2][at]),
-                    last: min.wrapping_add(streams[3][at]),
+        let mut rolled = Rolled {
+            shape: shape.clone(),
+            step_ms: length_ms(steps),
+            columns: Vec::new(),
+        };
+        for metric in 0..shape.form.metrics.len() {
+            let columns: Vec<usize> = shape.columns_at(metric).collect();
+            for columns in columns.chunks(TOGETHER) {
+                let (text, packed): (usize, usize) = (from.narrow()?, from.narrow()?);
+                let mut sources = Sources {
+                    text: from.take(text)?,
+                    packed: from.take(packed)?,
                 };
+                if columns.iter().any(|column| wanted(&shape, *column)) {
+                    let counter = shape.is_counter(columns[0]);
+                    let cells = read_cells(&mut sources, columns.len() * steps, counter)?;
+                    for (column, cells) in columns.iter().zip(cells.chunks(steps)) {
+                        if wanted(&shape, *column) {
+                            rolled.columns.push((*column, cells.to_vec()));
+                        }
+                    }
+                }
             }
         }
-        if any {
-            blocks.push(Rolled {
-                shape,
-                steps,
-                cells,
-            });
+        if !rolled.columns.is_empty() {
+            blocks.push(rolled);
         }
     }
     Ok(blocks)
 }
 
-/// Places of a metric's cells, by column and step.
-fn cells_of(shape: &Shape, metric: usize, steps: usize) -> impl Iterator<Item = usize> {
-    shape
-        .form
-        .columns
-        .iter()
-        .enumerate()
-        .filter(move |(_, what)| usize::from(what.metric) == metric)
-        .flat_map(move |(column, _)| column * steps..(column + 1) * steps)
+fn read_cells(
+    sources: &mut Sources<'_>,
+    count: usize,
+    counter: bool,
+) -> Result<Vec<Cell>, DecodeError> {
+    let mut weights = Vec::new();
+    pool::decode(count, sources, &mut weights)?;
+    let full = weights.iter().filter(|weight| **weight != 0).count();
+    let mut streams: [Vec<i64>; 4] = Default::default();
+    for stream in &mut streams[..if counter { 3 } else { 4 }] {
+        pool::decode(full, sources, stream)?;
+    }
+    streams[3].resize(full, 0);
+    let [sums, least, greatest, last] = &streams;
+    let mut at = 0;
+    Ok(weights
+        .into_iter()
+        .map(|weight| {
+            if weight == 0 {
+                return Cell::default();
+            }
+            let min = least[at];
+            let cell = Cell {
+                weight,
+                sum: sums[at],
+                min,
+                max: min.wrapping_add(greatest[at]),
+                last: if counter {
+                    0
+                } else {
+                    min.wrapping_add(last[at])
+                },
+            };
+            at += 1;
+            cell
+        })
+        .collect())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::chunk::Block;
     use crate::metrics::row::Row;
+    use crate::metrics::strip::Strip;
     use crate::metrics::testing;
+
+    const DAY: i64 = 20_000;
 
     fn row(slot_s: i64, counter: i64, gauge: i64) -> Row {
         Row {
-            slot_s,
+            slot_s: DAY * 86_400 + slot_s,
             span_ms: 60_000,
             values: vec![Some(counter), Some(gauge), None],
             ..Row::default()
         }
     }
 
+    fn rolled(strip: &Strip, steps: usize) -> Vec<Vec<Cell>> {
+        let places = steps_of(&strip.heads, DAY, steps);
+        let lines = strip.lines.iter();
+        lines
+            .map(|(column, line)| {
+                let counter = strip.shape.is_counter(*column);
+                roll(counter, &strip.heads, line, &places, steps)
+            })
+            .collect()
+    }
+
     #[test]
-    fn an_hour_rolls_up_to_what_a_pencil_says_and_reads_back() {
+    fn a_day_rolls_up_to_what_a_pencil_says_and_reads_back() {
         let shape = testing::shape(3);
-        let hour = 500_000;
-        let start = hour * 3_600;
         let block = Block {
             shape: shape.clone(),
             rows: vec![
-                row(start, 60, 5),
-                row(start + 60, 120, 9),
-                row(start + 240, 0, 7),
-                row(start + 3_599, 600, -1),
+                row(-1, 9, 9),
+                row(7_200, 60, 5),
+                row(7_260, 120, 9),
+                row(7_440, 0, 7),
+                row(10_799, 600, -1),
+                row(86_400, 9, 9),
             ],
         };
-        let fine = roll(&block, hour, 12);
-        assert_eq!(
-            fine.cells[0],
-            Cell {
-                weight: 180_000,
-                sum: 180,
-                min: 0,
-                max: 2_000_000,
-                last: 0
-            }
-        );
-        assert_eq!(
-            fine.cells[12],
-            Cell {
-                weight: 3,
-                sum: 21,
-                min: 5,
-                max: 9,
-                last: 7
-            }
-        );
-        assert_eq!(fine.cells[1], Cell::default());
-        assert_eq!(fine.cells[11].sum, 600);
-        let coarse = roll(&block, hour, 1);
-        assert_eq!(
-            coarse.cells[1],
-            Cell {
-                weight: 4,
-                sum: 20,
-                min: -1,
-                max: 9,
-                last: -1
-            }
-        );
+        let strip = Strip::of(&block, |_| true);
+        let fine = rolled(&strip, FINE);
+        let first = Cell {
+            weight: 180_000,
+            sum: 180,
+            min: 0,
+            max: 2_000_000,
+            last: 0,
+        };
+        assert_eq!(fine[0][24], first);
+        let gauge = Cell {
+            weight: 3,
+            sum: 21,
+            min: 5,
+            max: 9,
+            last: 7,
+        };
+        assert_eq!(fine[1][24], gauge);
+        assert_eq!(fine[0][25], Cell::default());
+        assert_eq!(fine[0][35].sum, 600);
+        let coarse = rolled(&strip, COARSE);
+        let from_fine: Vec<Vec<Cell>> = fine.iter().map(|cells| coarser(cells)).collect();
+        assert_eq!(coarse, from_fine);
+        let hour = Cell {
+            weight: 4,
+            sum: 20,
+            min: -1,
+            max: 9,
+            last: -1,
+        };
+        assert_eq!(coarse[1][2], hour);
+        let filled = |cells: &[Cell]| cells.iter().filter(|cell| cell.weight > 0).count();
+        assert_eq!((filled(&coarse[1]), filled(&coarse[2])), (1, 0));
 
-        let bytes = encode(std::slice::from_ref(&fine));
-        let back = decode(&bytes, |_| Some(shape.clone()), |_| true).unwrap();
-        assert_eq!(back[0].cells, fine.cells);
-        let one = decode(&bytes, |_| Some(shape.clone()), |name| name == "sysUpTime").unwrap();
-        assert_eq!(one[0].cells[0], Cell::default());
-        assert_eq!(one[0].cells[12], fine.cells[12]);
+        let mut encoder = Encoder::new(FINE);
+        encoder.begin(&shape);
+        encoder.metric(true, &[fine[0].clone(), fine[2].clone()]);
+        encoder.metric(false, &[fine[1].clone()]);
+        let bytes = encoder.finish(Whose::NOBODY);
+        let of = |bytes: &[u8], column: Option<usize>| {
+            let wanted = |_: &Shape, of: usize| column.is_none_or(|column| column == of);
+            decode(bytes, Whose::NOBODY, |_| Some(shape.clone()), wanted)
+        };
+        let mut back = of(&bytes, None).unwrap().remove(0);
+        back.columns.sort_by_key(|(column, _)| *column);
+        let back: Vec<Vec<Cell>> = back.columns.into_iter().map(|(_, cells)| cells).collect();
+        assert_eq!(back, fine);
+        let one = of(&bytes, Some(1)).unwrap().remove(0);
+        assert_eq!(one.columns, [(1, fine[1].clone())]);
         for cut in 0..bytes.len() {
-            assert!(decode(&bytes[..cut], |_| Some(shape.clone()), |_| true).is_err());
+            assert!(of(&bytes[..cut], None).is_err());
+        }
+    }
+
+    #[test]
+    fn rates_are_exact_however_great_the_increase() {
+        for (increase, span, expected) in [
+            (1_000, 60_000, 16_666_667),
+            (-5, 1_000, -5_000_000),
+            (i64::MAX, 1, i64::MAX),
+            (i64::MIN, 1, i64::MIN),
+            (1 << 40, u32::MAX, 256_000_000_060),
+        ] {
+            assert_eq!(millionths_per_s(increase, span), expected, "{increase}");
         }
     }
 }

@@ -14,13 +14,19 @@ pub(super) const METRICS: Schema = Schema {
 /// `days/YYYY-MM-DD.db`.
 pub(super) const DAY: Schema = Schema {
     application_id: 0x4657_0003,
-    migrations: &[include_str!("migrations/0001_day.sql")],
+    migrations: &[
+        include_str!("migrations/0001_day.sql"),
+        include_str!("migrations/0002_day_columns.sql"),
+    ],
 };
 
 /// `days/YYYY-MM-DD.5min.db` and `days/YYYY-MM.1h.db`.
 pub(super) const ROLL_UPS: Schema = Schema {
     application_id: 0x4657_0004,
-    migrations: &[include_str!("migrations/0001_roll_ups.sql")],
+    migrations: &[
+        include_str!("migrations/0001_roll_ups.sql"),
+        include_str!("migrations/0002_roll_up_days.sql"),
+    ],
 };
 
 /// Milliseconds of an hour: samples are sealed by it.

@@ -66,7 +66,17 @@ impl Shape {
     }
 
     pub(super) fn is_counter(&self, column: usize) -> bool {
-        self.metric(column).kind == MetricKind::Counter.code()
+        is_counter(self.metric(column))
+    }
+
+    /// Columns of the metric at that place.
+    pub(super) fn columns_at(&self, metric: usize) -> impl Iterator<Item = usize> {
+        self.form
+            .columns
+            .iter()
+            .enumerate()
+            .filter(move |(_, column)| usize::from(column.metric) == metric)
+            .map(|(at, _)| at)
     }
 
     /// Columns of a metric of that name.
@@ -134,6 +144,11 @@ impl Shapes {
     }
 }
 
+/// Whether a metric's values are increases.
+pub(super) const fn is_counter(metric: &Metric) -> bool {
+    metric.kind == MetricKind::Counter.code()
+}
+
 /// What a value stands for, as points show it: scaled; a counter's increase as it is.
 pub(super) fn scaled(metric: &Metric, value: i64) -> f64 {
     #[expect(
@@ -150,7 +165,7 @@ pub(super) fn scaled(metric: &Metric, value: i64) -> f64 {
 
 /// The unit of what is shown: per second for a counter.
 pub(super) fn unit_shown(metric: &Metric) -> String {
-    if metric.kind == MetricKind::Counter.code() {
+    if is_counter(metric) {
         format!("{}/s", metric.unit)
     } else {
         metric.unit.clone()

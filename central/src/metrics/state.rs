@@ -71,6 +71,8 @@ pub(super) struct Hour {
     pub(super) open: Rows,
     /// What the day file holds already: rows of these batches are not added again.
     pub(super) sealed: Arc<BatchSet>,
+    /// Polls that the day file holds already.
+    pub(super) sealed_polls: u64,
     /// When something was last added.
     pub(super) touched: Timestamp,
 }
@@ -82,6 +84,15 @@ pub(super) struct Rows {
     pub(super) devices: HashMap<DeviceNo, Vec<Log>>,
     pub(super) bytes: usize,
     pub(super) samples: u64,
+    pub(super) polls: u64,
+}
+
+impl Hour {
+    /// Polls of the hour, in memory and sealed.
+    pub(super) fn polls(&self) -> u64 {
+        let frozen = self.frozen.as_ref().map_or(0, |rows| rows.polls);
+        self.sealed_polls + frozen + self.open.polls
+    }
 }
 
 impl Rows {
@@ -105,6 +116,7 @@ impl Rows {
         log.push(row);
         self.bytes += log.len_bytes() - before;
         self.samples += row.values.iter().flatten().count() as u64;
+        self.polls += 1;
     }
 }
 
@@ -187,14 +199,18 @@ impl ProbeState {
         &mut self,
         key: Key,
         placed: &mut [Placed],
-        sealed_of: impl Fn(i64) -> Arc<BatchSet>,
+        sealed_of: impl Fn(i64) -> (Arc<BatchSet>, u64),
         now: Timestamp,
     ) {
         let mut hours: Vec<i64> = Vec::with_capacity(2);
         for one in placed.iter_mut() {
-            let hour = self.hours.entry(one.hour).or_insert_with(|| Hour {
-                sealed: sealed_of(one.hour),
-                ..Hour::default()
+            let hour = self.hours.entry(one.hour).or_insert_with(|| {
+                let (sealed, sealed_polls) = sealed_of(one.hour);
+                Hour {
+                    sealed,
+                    sealed_polls,
+                    ..Hour::default()
+                }
             });
             let at = Timestamp(one.row.slot_ms());
             self.newest_at = self.newest_at.max(Some(at));
@@ -243,6 +259,7 @@ impl ProbeState {
             }
         }
         entry.sealed = Arc::new(sealed);
+        entry.sealed_polls += frozen.polls;
         if entry.open.batches.is_empty() {
             self.hours.remove(&hour);
         }

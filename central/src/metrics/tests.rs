@@ -1,5 +1,9 @@
 //! The store as a whole, against a model that keeps everything in one map.
 
+mod bounds;
+mod damage;
+mod days;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +18,7 @@ use farwatch_shared::wire::columns;
 use farwatch_shared::wire::message::batch::{Batch, Dropped, LayoutsBody, SAMPLES, layout_hash};
 
 use super::query::{RangeQuery, Resolution, Series, Source};
+use super::seal::Frozen;
 use super::testing::{Seeded, metric};
 use super::*;
 
@@ -322,6 +327,7 @@ fn any_history(seed: u64) {
                     Pass::Due
                 });
             }
+            10 if seeded.below(2) == 0 => half_compact(&rig),
             10 => half_seal(&rig, &mut seeded),
             11 => rig.kill(),
             _ => {}
@@ -383,7 +389,18 @@ fn half_seal(rig: &Rig, seeded: &mut Seeded) {
     }
     let hour = hours[usize::try_from(seeded.below(hours.len() as u64)).unwrap()];
     if let Some(rows) = inner.freeze(rig.probe(), hour) {
-        inner.write_day(rig.probe(), hour, &rows).unwrap();
+        let probe = rig.probe();
+        inner.write_hours(&[Frozen { probe, hour, rows }]).unwrap();
+    }
+}
+
+/// The roll-ups of every day are written, and the days themselves do not know it.
+fn half_compact(rig: &Rig) {
+    let inner = &rig.metrics.0;
+    for day in inner.days.within(i64::MIN, i64::MAX) {
+        inner
+            .each_done(day, |inner, group| inner.write_rolled(day, &group))
+            .unwrap();
     }
 }
 
@@ -932,27 +949,18 @@ fn a_corrected_clock_moves_what_is_shown_and_both_times_are_kept() {
     assert_eq!(at(&rig), START_S * 1_000);
     rig.seal(Pass::Everything);
     assert_eq!(at(&rig), START_S * 1_000);
-    let bytes: Vec<u8> = rig
-        .metrics
-        .0
-        .days
-        .read(START_S / 86_400, |reader| {
-            Ok(reader
-                .connection
-                .query_row("SELECT body FROM chunks", [], |row| row.get(0))?)
-        })
-        .unwrap()
-        .unwrap();
-    let rows = rig
-        .metrics
-        .0
-        .days
-        .read(START_S / 86_400, |reader| {
-            Ok(chunk::decode(&bytes, |hash| reader.shape(hash), |_| true)?)
-        })
-        .unwrap()
-        .unwrap();
-    assert_eq!(rows[0].rows[0].slot_s, START_S - 86_400);
+    let day = START_S / 86_400;
+    let of_the_probe = |rig: &Rig| {
+        let found = rig.metrics.0.days.read(day, |reader| {
+            let id = reader.source(rig.probe(), DeviceNo(1))?.unwrap();
+            let body = reader.device_day(id)?.unwrap();
+            let whose = chunk::Whose::of(rig.probe(), DeviceNo(1), day);
+            let opened = day::open(&body, whose, |hash| reader.shape(hash))?;
+            Ok(opened.parts[0].times()?.heads[0].slot_s)
+        });
+        found.unwrap().unwrap()
+    };
+    assert_eq!(of_the_probe(&rig), START_S - 86_400);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Devices: lists without their long records, and one whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::{CustomerId, DeviceId, ProbeId, SiteId};
@@ -418,6 +418,72 @@ pub fn sources(
         .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()
         .map(Some)
+}
+
+/// Probes whose devices may be among those asked for.
+///
+/// # Errors
+/// SQLite's.
+pub fn probes_of(
+    c: &Connection,
+    scope: &Scope,
+    which: DeviceFilter,
+) -> rusqlite::Result<HashSet<ProbeId>> {
+    let mut filter = Filter::new();
+    filter
+        .and_if("customer_id = ?", scope.customer())
+        .and_if("customer_id = ?", which.customer)
+        .and_if("site_id = ?", which.site);
+    c.prepare_cached(&filter.sql("SELECT id FROM probes", ""))?
+        .query_map(filter.values().as_slice(), |row| row.get(0))?
+        .collect()
+}
+
+/// A device with the names that stand beside it.
+#[derive(Clone, Debug)]
+pub struct Named {
+    /// Its id.
+    pub id: DeviceId,
+    /// Its name, or its address.
+    pub name: String,
+    /// Whose it is.
+    pub customer_name: String,
+    /// Where it stands.
+    pub site_name: String,
+}
+
+/// The device that a probe calls by a number; `None` when it is not one of those asked for, or was forgotten.
+///
+/// # Errors
+/// SQLite's.
+pub fn of_number(
+    c: &Connection,
+    scope: &Scope,
+    which: DeviceFilter,
+    probe: ProbeId,
+    number: DeviceNo,
+) -> rusqlite::Result<Option<Named>> {
+    c.prepare_cached(
+        "SELECT d.id, coalesce(d.display_name, d.name), d.address, customers.name, sites.name
+         FROM device_numbers n JOIN devices d ON d.id = n.device_id
+         JOIN customers ON customers.id = d.customer_id JOIN sites ON sites.id = d.site_id
+         WHERE n.probe_id = ?1 AND n.device_no = ?2 AND d.forgotten_ms IS NULL
+             AND (?3 IS NULL OR d.customer_id = ?3) AND (?4 IS NULL OR d.customer_id = ?4)
+             AND (?5 IS NULL OR d.site_id = ?5)",
+    )?
+    .query_row(
+        (probe, number, scope.customer(), which.customer, which.site),
+        |row| {
+            let (name, address): (String, String) = (row.get(1)?, row.get(2)?);
+            Ok(Named {
+                id: row.get(0)?,
+                name: if name.is_empty() { address } else { name },
+                customer_name: row.get(3)?,
+                site_name: row.get(4)?,
+            })
+        },
+    )
+    .optional()
 }
 
 /// What a person changes of a device; the outer `None` keeps.

@@ -121,7 +121,7 @@ fn a_missed_poll_widens_the_span_of_its_column_alone() {
         read(180, &[Some(25), Some(40), Some(16)]),
     ] {
         let (next, said) = state.next(
-            &columns,
+            columns.iter().copied(),
             &Readings {
                 slot_s: at,
                 at_ms: at * 1_000,
@@ -157,7 +157,7 @@ fn a_reading_that_was_not_made_durable_is_not_counted_from() {
     }];
     let read = |state: &Counters, at: i64, raw: i64| {
         state.next(
-            &columns,
+            columns.iter().copied(),
             &Readings {
                 slot_s: at,
                 at_ms: at * 1_000,
@@ -182,7 +182,7 @@ fn an_interface_that_broke_is_reset_alone() {
     });
     let read = |state: &Counters, at: i64, breaks: [u32; 2]| {
         state.next(
-            &columns,
+            columns.iter().copied(),
             &Readings {
                 slot_s: at,
                 at_ms: at * 1_000,
@@ -214,7 +214,7 @@ fn a_changed_layout_keeps_what_was_read() {
         breaks: None,
     };
     let (state, _) = Counters::new(2, 0).next(
-        &[spec; 2],
+        [spec; 2],
         &Readings {
             slot_s: 60,
             at_ms: 60_000,
@@ -225,7 +225,7 @@ fn a_changed_layout_keeps_what_was_read() {
     );
     let state = state.remapped(&[Some(1), None], &[]);
     let (_, said) = state.next(
-        &[spec; 2],
+        [spec; 2],
         &Readings {
             slot_s: 120,
             at_ms: 120_000,
@@ -252,7 +252,7 @@ fn a_proof_is_sent_after_a_minute_and_then_every_hour() {
     let mut sent = Vec::new();
     for at in (0..8_000).step_by(10) {
         let (next, said) = state.next(
-            &[spec],
+            [spec],
             &Readings {
                 slot_s: at,
                 at_ms: at * 1_000,
@@ -285,7 +285,7 @@ fn a_column_that_missed_the_restart_does_not_count_across_it() {
     };
     let read = |state: &Counters, at: i64, uptime: u32, raw: Option<i64>| {
         state.next(
-            &[spec],
+            [spec],
             &Readings {
                 slot_s: at,
                 at_ms: at * 1_000,
@@ -406,7 +406,7 @@ fn one_series(seed: u64) {
         let missing = rng.random_bool(0.1);
         let readings_raw = [(!missing).then(|| truth.shown().cast_signed())];
         let (next, said) = state.next(
-            &[spec],
+            [spec],
             &Readings {
                 slot_s,
                 at_ms: now_ms,

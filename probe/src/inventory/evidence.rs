@@ -57,6 +57,20 @@ impl Evidence {
         }
     }
 
+    /// Whether anything at all is common: a quick look before [`Evidence::compare`], which makes texts.
+    #[must_use]
+    pub fn touches(&self, record: &DeviceRecord) -> bool {
+        record.evidence.iter().any(|(kind, value)| {
+            let ours = match kind.as_str() {
+                "serial" => &self.serial,
+                "chassis_mac" => &self.mac,
+                "engine_id" => &self.engine_id,
+                _ => return false,
+            };
+            !ours.is_empty() && (value.as_str() == ours || value.as_str().trim() == ours)
+        })
+    }
+
     /// Whether two devices met at different addresses are one.
     ///
     /// Copies of a virtual machine share an engine id; so one engine id counts only with one name.
@@ -162,6 +176,33 @@ mod tests {
             "copies of one machine are not one machine"
         );
         assert_eq!(a.compare(&evidence("", "", "", "core")), Verdict::Unknown);
+    }
+
+    #[test]
+    fn what_has_nothing_in_common_is_never_the_same() {
+        let texts = ["", "FOC1234X", " FOC1234X", "aa"];
+        let all = || {
+            texts
+                .iter()
+                .flat_map(|a| texts.iter().map(move |b| (*a, *b)))
+        };
+        for ((serial, mac), engine_id) in all().zip(texts.iter().copied().cycle()) {
+            let known = DeviceRecord {
+                evidence: [
+                    ("serial", serial),
+                    ("chassis_mac", mac),
+                    ("engine_id", engine_id),
+                ]
+                .map(|(kind, value)| (kind.to_owned(), value.into()))
+                .to_vec(),
+                ..DeviceRecord::default()
+            };
+            for (serial, mac) in all() {
+                let met = evidence(serial, mac, "aa", "");
+                let verdict = Evidence::of_record(&known).compare(&met);
+                assert!(met.touches(&known) || !matches!(verdict, Verdict::Same(_)));
+            }
+        }
     }
 
     #[test]

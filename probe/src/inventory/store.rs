@@ -33,7 +33,7 @@ impl Row {
     pub fn of(device: &Device) -> Self {
         Self {
             key: device.no.0.into(),
-            record: encode(&device.record),
+            record: encode(&device.whole()),
             private: encode(&device.private),
         }
     }

@@ -151,7 +151,7 @@ fn what_central_sends_back_keeps_its_numbers_and_interfaces() {
         with("10.0.0.1", sw(vec![row(1, "a"), row(2, "b")])),
     )
     .device;
-    let record = inventory.get(no).unwrap().record.clone();
+    let record = inventory.get(no).unwrap().whole();
     let mut fresh = Inventory::default();
     fresh.restore(record, Private::default());
     let out = observe(
@@ -220,9 +220,9 @@ fn a_record_always_fits_into_a_batch() {
     )
     .device;
     let device = inventory.get(no).unwrap();
-    assert!(farwatch_shared::wire::encode(&device.record).len() <= RECORD_LIMIT_BYTES);
+    assert!(farwatch_shared::wire::encode(&device.whole()).len() <= RECORD_LIMIT_BYTES);
     assert!(device.private.ports.len() <= crate::monitor::layout::PORTS_LIMIT);
-    let kept = device.record.interfaces.len();
+    let kept = device.interfaces().len();
     assert!(kept > 50 && device.private.ports.len() <= kept);
     let left_out = usize::try_from(device.private.left_out).unwrap();
     assert_eq!(left_out + device.private.ports.len(), all);

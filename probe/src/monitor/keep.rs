@@ -1,12 +1,10 @@
 //! Makes things durable, one after the other: what happened at once, what was sampled every few seconds.
 
-use std::collections::HashMap;
-
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::error::Chain;
-use farwatch_shared::model::{DeviceNo, Epoch, Lane, Layout, LayoutNo, SampleBatch};
+use farwatch_shared::model::{DeviceNo, Epoch, Lane, Layout, SampleBatch};
 use farwatch_shared::wire::codec::BATCH_BYTES;
-use farwatch_shared::wire::columns;
+use farwatch_shared::wire::columns::{self, EncodeError, LayoutLookup};
 use farwatch_shared::wire::encode;
 use farwatch_shared::wire::message::batch::{
     ADDRESSES, AddressRecord, AddressesBody, DEVICES, DeviceRecord, DevicesBody, EVENTS,
@@ -14,6 +12,7 @@ use farwatch_shared::wire::message::batch::{
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::layout::Shapes;
 use crate::inventory::store::{self, Row, StateRow, Tick};
 use crate::spool::{Draft, Spool, SpoolError};
 
@@ -45,8 +44,8 @@ pub struct Samples {
     pub epoch: Epoch,
     /// The batch.
     pub batch: SampleBatch,
-    /// The layouts it names.
-    pub layouts: HashMap<LayoutNo, Layout>,
+    /// What the layouts it names look like.
+    pub shapes: Shapes,
     /// Those that are new.
     pub new: Vec<Layout>,
     /// Earliest time in it.
@@ -95,6 +94,7 @@ impl Keeper {
             spool,
             queue,
             owed: News::default(),
+            part: PART_VALUES,
         };
         (Self { work }, keeping)
     }
@@ -139,6 +139,8 @@ pub struct Keeping {
     queue: mpsc::Receiver<Work>,
     /// Rows that could not be stored with their news; they go with the next.
     owed: News,
+    /// Values that filled a batch last.
+    part: usize,
 }
 
 impl Keeping {
@@ -217,8 +219,9 @@ impl Keeping {
     }
 
     async fn store_samples(&mut self, samples: Samples) -> Result<Stored, SpoolError> {
+        let part = self.part;
         let encoded = tokio::task::spawn_blocking(move || {
-            let parts = parts_of(samples.batch, &samples.layouts);
+            let parts = parts_of(samples.batch, &samples.shapes, part);
             (
                 parts,
                 samples.new,
@@ -237,6 +240,9 @@ impl Keeping {
                 Ok(Stored::Lost) => Ok(Stored::Later),
                 other => other,
             };
+        }
+        if let Some((count, body)) = parts.iter().max_by_key(|(count, _)| *count) {
+            self.part = filling(*count, body.len());
         }
         let drafts = parts
             .into_iter()
@@ -280,21 +286,28 @@ fn tolerate(stored: Result<(), SpoolError>) -> Result<(), SpoolError> {
     }
 }
 
-/// Bodies that each fit into a batch, with their number of samples. One that is too large is halved.
-fn parts_of(batch: SampleBatch, layouts: &HashMap<LayoutNo, Layout>) -> Vec<(u64, Vec<u8>)> {
-    let mut waiting = vec![batch];
+/// How many values fill a batch, where so many took so many bytes; with some room, for no two batches are alike.
+fn filling(values: u64, bytes: usize) -> usize {
+    let values = usize::try_from(values).unwrap_or(usize::MAX);
+    (values.saturating_mul(BATCH_BYTES * 7 / 8) / bytes.max(1)).clamp(PART_VALUES / 8, PART_LIMIT)
+}
+
+/// Bodies that each fit into a batch, with their number of samples: cut where `part` values fill one, and halved where
+/// that was too many.
+fn parts_of(batch: SampleBatch, layouts: &impl LayoutLookup, part: usize) -> Vec<(u64, Vec<u8>)> {
+    let mut waiting = cut(batch, part);
     let mut parts = Vec::new();
     while let Some(mut batch) = waiting.pop() {
-        let body = match columns::encode(&batch, layouts) {
-            Ok(body) => body,
+        match columns::encode(&batch, layouts) {
+            Ok(body) if body.len() <= BATCH_BYTES => {
+                parts.push((batch.samples() as u64, body));
+                continue;
+            }
+            Ok(_) | Err(EncodeError::TooMany(_)) => {}
             Err(error) => {
                 tracing::error!(error = %Chain(&error), "a batch of samples contradicts its layouts");
                 continue;
             }
-        };
-        if body.len() <= BATCH_BYTES {
-            parts.push((batch.samples() as u64, body));
-            continue;
         }
         // The later half is put away first, so that parts come out in their order.
         let rest = SampleBatch {
@@ -334,6 +347,23 @@ fn parts_of(batch: SampleBatch, layouts: &HashMap<LayoutNo, Layout>) -> Vec<(u64
         waiting.push(rest);
         waiting.push(batch);
     }
+    parts
+}
+
+/// Batches of about `part` values each, the last one first.
+fn cut(mut batch: SampleBatch, part: usize) -> Vec<SampleBatch> {
+    let cells: usize = batch.scrapes.iter().map(|scrape| scrape.values.len()).sum();
+    let mut parts = Vec::new();
+    for left in (1..cells.div_ceil(part).max(1)).rev() {
+        let at = |len: usize| len * left / (left + 1);
+        parts.push(SampleBatch {
+            scrapes: batch.scrapes.split_off(at(batch.scrapes.len())),
+            anchors: batch.anchors.split_off(at(batch.anchors.len())),
+            gaps: batch.gaps.split_off(at(batch.gaps.len())),
+            probe_gaps: batch.probe_gaps.split_off(at(batch.probe_gaps.len())),
+        });
+    }
+    parts.push(batch);
     parts
 }
 
@@ -474,17 +504,22 @@ const QUEUE: usize = 256;
 const NEWS_AT_ONCE: usize = 2_000;
 /// Room in a batch for its body's own head.
 const MARGIN_BYTES: usize = 64;
+/// Values that fill a batch, before any was encoded: 1.6 bytes each.
+const PART_VALUES: usize = 40_000;
+/// Values cut into one batch at the most: what is nearly all zeros fits many, and a decoder holds them all.
+const PART_LIMIT: usize = 80_000;
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use farwatch_shared::clock::Clock;
-    use farwatch_shared::model::{Column, InstanceNo, Metric, Scrape};
+    use farwatch_shared::model::{Column, InstanceNo, LayoutNo, Metric, Scrape};
 
     use super::*;
     use crate::spool::SpoolLimits;
 
-    #[test]
-    fn a_batch_too_large_is_parted_and_nothing_is_lost() {
+    fn wide_layout() -> HashMap<LayoutNo, Layout> {
         let layout = Layout {
             no: LayoutNo(1),
             device: DeviceNo(1),
@@ -506,7 +541,12 @@ mod tests {
                 })
                 .collect(),
         };
-        let layouts = HashMap::from([(layout.no, layout)]);
+        HashMap::from([(layout.no, layout)])
+    }
+
+    #[test]
+    fn a_batch_too_large_is_parted_and_nothing_is_lost() {
+        let layouts = wide_layout();
         let mut noise = 88_172_645_463_325_252_u64;
         let mut next = || {
             noise ^= noise << 13;
@@ -527,7 +567,7 @@ mod tests {
                 .collect(),
             ..SampleBatch::default()
         };
-        let parts = parts_of(batch.clone(), &layouts);
+        let parts = parts_of(batch.clone(), &layouts, PART_VALUES);
         assert!(parts.len() > 4);
         let mut scrapes = Vec::new();
         for (count, body) in parts {
@@ -537,6 +577,33 @@ mod tests {
             scrapes.extend(part.scrapes);
         }
         assert_eq!(scrapes, batch.scrapes);
+    }
+
+    #[test]
+    fn what_waited_long_for_the_disk_is_more_than_one_body_holds_and_all_of_it_is_kept() {
+        let layouts = wide_layout();
+        let batch = SampleBatch {
+            scrapes: (0..1_200)
+                .map(|i| Scrape {
+                    layout: LayoutNo(1),
+                    slot_s: i * 60,
+                    offset_ms: 0,
+                    span_ms: 0,
+                    values: vec![Some(7); 500],
+                    spans: Vec::new(),
+                })
+                .collect(),
+            ..SampleBatch::default()
+        };
+        assert!(matches!(
+            columns::encode(&batch, &layouts),
+            Err(EncodeError::TooMany(_))
+        ));
+        for part in [PART_VALUES, usize::MAX] {
+            let parts = parts_of(batch.clone(), &layouts, part);
+            let counts: Vec<u64> = parts.iter().map(|(count, _)| *count).collect();
+            assert_eq!(counts.iter().sum::<u64>(), 600_000, "{counts:?}");
+        }
     }
 
     #[tokio::test]

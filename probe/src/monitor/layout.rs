@@ -1,9 +1,12 @@
 //! Layouts: which columns a poll has, under a number that stays until they change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use std::sync::Arc;
+
 use farwatch_shared::model::{Column, DeviceNo, InstanceNo, Layout, LayoutNo, PollGroup};
+use farwatch_shared::wire::columns::LayoutLookup;
 
 use super::plan::{self, INTERFACE, Mask};
 use crate::increase::ColumnSpec;
@@ -25,21 +28,27 @@ pub struct Port {
 pub const PORTS_LIMIT: usize = 600;
 
 /// What a poll of these ports reads, column by column: `sysUpTime` first, then port by port.
-#[must_use]
-pub fn column_specs(ports: &[Port]) -> Vec<ColumnSpec> {
-    let mut specs = vec![ColumnSpec {
+pub fn column_specs(ports: &[Port]) -> impl Iterator<Item = ColumnSpec> {
+    let uptime = ColumnSpec {
         counter: None,
         line_rate: None,
         breaks: None,
-    }];
-    for (port, breaks) in ports.iter().zip(0_u32..) {
-        specs.extend(plan::columns(port.mask).map(|i| ColumnSpec {
+    };
+    let of_ports = ports.iter().zip(0_u32..).flat_map(|(port, breaks)| {
+        plan::columns(port.mask).map(move |i| ColumnSpec {
             counter: INTERFACE[i].counter,
             line_rate: INTERFACE[i].line.rate(port.speed_bps),
             breaks: (port.mask & plan::HAS_DISCONTINUITY != 0).then_some(breaks),
-        }));
-    }
-    specs
+        })
+    });
+    std::iter::once(uptime).chain(of_ports)
+}
+
+/// How many columns that makes.
+#[must_use]
+pub fn width(ports: &[Port]) -> usize {
+    let of = |port: &Port| plan::columns(port.mask).count();
+    1 + ports.iter().map(of).sum::<usize>()
 }
 
 /// Where the columns of `new` and its ports were in `old`: what `Counters::remapped` wants.
@@ -126,7 +135,54 @@ pub struct Rhythm {
 #[derive(Debug, Default)]
 pub struct Layouts {
     last: u32,
-    current: HashMap<(DeviceNo, PollGroup), (LayoutNo, u64)>,
+    current: HashMap<(DeviceNo, PollGroup), Numbered>,
+    /// One for all devices with the same columns: most devices of a site are of a few kinds.
+    shapes: HashSet<Arc<Shape>>,
+}
+
+/// A layout that has its number.
+#[derive(Debug)]
+struct Numbered {
+    no: LayoutNo,
+    print: u64,
+    rhythm: Rhythm,
+    /// What `print` was made of: the same ones need no second look.
+    ports: Arc<[Port]>,
+    shape: Arc<Shape>,
+}
+
+/// What of a layout says how its values are encoded.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Shape(Layout);
+
+impl Shape {
+    fn of(layout: &Layout) -> Self {
+        Self(Layout {
+            no: LayoutNo(0),
+            device: DeviceNo(0),
+            phase_s: 0,
+            valid_from_s: 0,
+            ..layout.clone()
+        })
+    }
+}
+
+/// The shapes of the layouts that a batch names.
+#[derive(Clone, Debug, Default)]
+pub struct Shapes(HashMap<LayoutNo, Arc<Shape>>);
+
+impl LayoutLookup for Shapes {
+    /// Its metrics and columns; number, device and phase are nobody's.
+    fn layout(&self, no: LayoutNo) -> Option<&Layout> {
+        self.0.get(&no).map(|shape| &shape.0)
+    }
+}
+
+impl Shapes {
+    /// Adds one.
+    pub fn insert(&mut self, no: LayoutNo, shape: Arc<Shape>) {
+        self.0.insert(no, shape);
+    }
 }
 
 impl Layouts {
@@ -138,25 +194,55 @@ impl Layouts {
         device: DeviceNo,
         group: PollGroup,
         rhythm: Rhythm,
-        ports: &[Port],
+        ports: &Arc<[Port]>,
         slot_s: i64,
-    ) -> (LayoutNo, Option<Layout>) {
-        let print = fingerprint(rhythm, ports);
-        if let Some((no, known)) = self.current.get(&(device, group))
-            && *known == print
+    ) -> (LayoutNo, Arc<Shape>, Option<Layout>) {
+        let known = self.current.get_mut(&(device, group));
+        if let Some(known) = &known
+            && known.rhythm == rhythm
+            && Arc::ptr_eq(&known.ports, ports)
         {
-            return (*no, None);
+            return (known.no, known.shape.clone(), None);
+        }
+        let print = fingerprint(rhythm, ports);
+        if let Some(known) = known
+            && known.print == print
+        {
+            known.ports = ports.clone();
+            return (known.no, known.shape.clone(), None);
         }
         self.last += 1;
         let no = LayoutNo(self.last);
-        self.current.insert((device, group), (no, print));
-        (no, Some(describe(no, device, group, rhythm, ports, slot_s)))
+        let layout = describe(no, device, group, rhythm, ports, slot_s);
+        let shape = self.shape(Shape::of(&layout));
+        self.current.insert(
+            (device, group),
+            Numbered {
+                no,
+                print,
+                rhythm,
+                ports: ports.clone(),
+                shape: shape.clone(),
+            },
+        );
+        (no, shape, Some(layout))
+    }
+
+    fn shape(&mut self, shape: Shape) -> Arc<Shape> {
+        if let Some(known) = self.shapes.get(&shape) {
+            return known.clone();
+        }
+        // Those of layouts that are gone go when there is a new one.
+        self.shapes.retain(|shape| Arc::strong_count(shape) > 1);
+        let shape = Arc::new(shape);
+        self.shapes.insert(shape.clone());
+        shape
     }
 
     /// The number of a device's layout at present.
     #[must_use]
     pub fn current(&self, device: DeviceNo, group: PollGroup) -> Option<LayoutNo> {
-        Some(self.current.get(&(device, group))?.0)
+        Some(self.current.get(&(device, group))?.no)
     }
 
     /// The device is not watched any more, or not in this way.
@@ -166,7 +252,7 @@ impl Layouts {
 
     /// These could not be told: they are numbered anew when they are next used.
     pub fn untold(&mut self, layouts: &[LayoutNo]) {
-        self.current.retain(|_, (no, _)| !layouts.contains(no));
+        self.current.retain(|_, known| !layouts.contains(&known.no));
     }
 
     /// A new epoch, or a clock that was set back: every layout is numbered anew when it is next used.
@@ -206,7 +292,8 @@ mod tests {
     fn a_number_stays_until_the_columns_change() {
         let mut layouts = Layouts::default();
         let mut ensure = |ports: &[Port], rhythm, slot| {
-            let (no, new) = layouts.ensure(DeviceNo(1), PollGroup::Poll, rhythm, ports, slot);
+            let ports = ports.into();
+            let (no, _, new) = layouts.ensure(DeviceNo(1), PollGroup::Poll, rhythm, &ports, slot);
             (no.0, new.map(|layout| layout.columns.len()))
         };
         let ports = [port(1, 0b11), port(2, 0b1)];
@@ -231,7 +318,13 @@ mod tests {
         layouts.renumber();
         assert_eq!(
             layouts
-                .ensure(DeviceNo(1), PollGroup::Poll, slower, &ports[..1], 607)
+                .ensure(
+                    DeviceNo(1),
+                    PollGroup::Poll,
+                    slower,
+                    &ports[..1].into(),
+                    607
+                )
                 .0
                 .0,
             4
@@ -239,10 +332,29 @@ mod tests {
     }
 
     #[test]
+    fn devices_of_a_kind_share_what_their_values_look_like() {
+        let mut layouts = Layouts::default();
+        let mut ensure = |device, ports: &[Port]| {
+            let ports = ports.into();
+            layouts
+                .ensure(DeviceNo(device), PollGroup::Poll, EVERY_MINUTE, &ports, 7)
+                .1
+        };
+        let one = ensure(1, &[port(1, 0b11), port(2, 0b1)]);
+        let moved = Port {
+            if_index: 9,
+            ..port(2, 0b1)
+        };
+        assert!(Arc::ptr_eq(&one, &ensure(2, &[port(1, 0b11), moved])));
+        assert!(!Arc::ptr_eq(&one, &ensure(3, &[port(1, 0b11)])));
+    }
+
+    #[test]
     fn columns_and_specs_are_in_one_order() {
         let ports = [port(4, 0b11_0000), port(9, plan::HAS_DISCONTINUITY | 0b1)];
         let columns = described(PollGroup::Poll, &ports);
-        let specs = column_specs(&ports);
+        let specs: Vec<_> = column_specs(&ports).collect();
+        assert_eq!(specs.len(), width(&ports));
         assert_eq!(columns.len(), specs.len());
         let metrics = plan::poll_metrics();
         let words: Vec<_> = columns

@@ -1,5 +1,6 @@
 //! What was read and is not durable yet: raw, because only durable readings are counted from.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use farwatch_shared::model::{
     Anchor, DeviceNo, GapReason, GapRun, Layout, LayoutNo, PollGroup, ProbeGap, SampleBatch, Scrape,
 };
 
-use super::layout::{self, Layouts, Port, Rhythm};
+use super::layout::{self, Layouts, Port, Rhythm, Shapes};
 use crate::increase::{Counters, Readings};
 
 /// One poll of one device, as it was read.
@@ -90,8 +91,8 @@ pub struct Pending {
 pub struct Built {
     /// The batch.
     pub batch: SampleBatch,
-    /// The layouts it names.
-    pub layouts: HashMap<LayoutNo, Layout>,
+    /// What the layouts it names look like.
+    pub shapes: Shapes,
     /// Those of them that Central has not been told of.
     pub new: Vec<Layout>,
     /// The readings that count from then on.
@@ -238,21 +239,23 @@ impl Built {
             &reading.ports,
             reading.slot_s,
         );
-        let specs = layout::column_specs(&reading.ports);
         let before = self
             .counters
             .get(&reading.device)
             .or_else(|| known.get(&reading.device));
         let before = match before {
-            Some((ports, counters)) if **ports == *reading.ports => counters.clone(),
+            Some((ports, counters)) if same(ports, &reading.ports) => Cow::Borrowed(counters),
             Some((ports, counters)) => {
                 let (columns, places) = layout::remap(ports, &reading.ports);
-                counters.remapped(&columns, &places)
+                Cow::Owned(counters.remapped(&columns, &places))
             }
-            None => Counters::new(specs.len(), reading.ports.len()),
+            None => {
+                let columns = layout::width(&reading.ports);
+                Cow::Owned(Counters::new(columns, reading.ports.len()))
+            }
         };
         let (next, said) = before.next(
-            &specs,
+            layout::column_specs(&reading.ports),
             &Readings {
                 slot_s: reading.slot_s,
                 at_ms: reading.at_ms,
@@ -264,13 +267,14 @@ impl Built {
         self.counters
             .insert(reading.device, (reading.ports.clone(), next));
         if !said.missing.is_empty() {
-            self.gap(GapRun {
+            let gap = GapRun {
                 layout: no,
                 first_slot_s: reading.slot_s,
                 slots: 1,
                 reason: reading.missing.code(),
                 columns: bitmap(&said.missing),
-            });
+            };
+            self.gap(gap, reading.rhythm);
         }
         self.batch
             .anchors
@@ -297,7 +301,7 @@ impl Built {
             layouts,
             (reading.device, PollGroup::Ping),
             reading.rhythm,
-            &[],
+            &Arc::default(),
             reading.slot_s,
         );
         // A device that does not answer is no gap: all is lost, and no time was taken.
@@ -321,13 +325,14 @@ impl Built {
             &missing.ports,
             missing.first_slot_s,
         );
-        self.gap(GapRun {
+        let gap = GapRun {
             layout: no,
             first_slot_s: missing.first_slot_s,
             slots: missing.slots,
             reason: missing.reason.code(),
             columns: Vec::new(),
-        });
+        };
+        self.gap(gap, missing.rhythm);
         let last = missing.first_slot_s
             + i64::from(missing.slots.saturating_sub(1)) * i64::from(missing.rhythm.interval_s);
         self.slot(missing.first_slot_s, 0);
@@ -335,17 +340,13 @@ impl Built {
     }
 
     /// Adds a gap, joined to one that it continues.
-    fn gap(&mut self, gap: GapRun) {
-        let interval_s = self
-            .layouts
-            .get(&gap.layout)
-            .map_or(1, |layout| layout.interval_s);
+    fn gap(&mut self, gap: GapRun, rhythm: Rhythm) {
         let continued = self.batch.gaps.iter_mut().rev().find(|run| {
             run.layout == gap.layout && run.reason == gap.reason && run.columns == gap.columns
         });
         match continued {
             Some(run)
-                if run.first_slot_s + i64::from(run.slots) * i64::from(interval_s)
+                if run.first_slot_s + i64::from(run.slots) * i64::from(rhythm.interval_s)
                     == gap.first_slot_s =>
             {
                 run.slots += gap.slots;
@@ -359,16 +360,12 @@ impl Built {
         layouts: &mut Layouts,
         (device, group): (DeviceNo, PollGroup),
         rhythm: Rhythm,
-        ports: &[Port],
+        ports: &Arc<[Port]>,
         slot_s: i64,
     ) -> LayoutNo {
-        let (no, new) = layouts.ensure(device, group, rhythm, ports, slot_s);
-        if let Some(layout) = &new {
-            self.new.push(layout.clone());
-        }
-        self.layouts.entry(no).or_insert_with(|| {
-            new.unwrap_or_else(|| layout::describe(no, device, group, rhythm, ports, slot_s))
-        });
+        let (no, shape, new) = layouts.ensure(device, group, rhythm, ports, slot_s);
+        self.new.extend(new);
+        self.shapes.insert(no, shape);
         no
     }
 
@@ -381,6 +378,11 @@ impl Built {
         self.from = self.from.min(from);
         self.to = self.to.max(to);
     }
+}
+
+/// Whether two devices' ports are the same; mostly they are the very same.
+fn same(a: &Arc<[Port]>, b: &Arc<[Port]>) -> bool {
+    Arc::ptr_eq(a, b) || **a == **b
 }
 
 /// Bit i of byte i/8.

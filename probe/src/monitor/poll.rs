@@ -84,7 +84,8 @@ pub async fn poll(snmp: &dyn Snmp, job: &PollJob) -> PollOutcome {
         && reading
             .tables
             .iter()
-            .all(|table| table.columns.iter().all(|column| column.cells.is_empty()));
+            .flat_map(|table| &table.columns)
+            .all(|column| column.cells.is_empty() && column.numbers.is_empty());
     if nothing && let Some(error) = &reading.cut {
         return failed(error);
     }
@@ -143,17 +144,26 @@ impl PollAnswer {
             overran: matches!(reading.cut, Some(WalkError::OutOfTime { .. })),
             ..Self::default()
         };
+        answer.raw.reserve(1 + job.ports.len() * INTERFACE.len());
         answer.raw.push(answer.uptime_ticks.map(i64::from));
+        answer.discontinuity.reserve(job.ports.len());
+        answer.states.reserve(job.ports.len());
+        // Rows of each group met so far: where the next one's cells are, when none is missing.
+        let mut met = vec![0_usize; groups.len()];
         for port in &*job.ports {
-            let row = Index::from(port.if_index);
+            let row = port.if_index;
             let place = groups.iter().position(|group| group.mask == port.mask);
             let table = place.and_then(|at| reading.tables.get(at));
-            let value = |place: usize| table.and_then(|table| table.value(place, &row));
+            let near = place.map_or(0, |at| {
+                met[at] += 1;
+                met[at] - 1
+            });
+            let value = |place: usize| table.and_then(|table| table.number_near(place, row, near));
             let mut state = (port.instance, None, None);
             let mut place = 0;
             for column in plan::columns(port.mask) {
                 // 64 bits travel through a signed number and come back as they were.
-                let number = value(place).and_then(Value::as_u64);
+                let number = value(place);
                 answer.raw.push(number.map(u64::cast_signed));
                 let small = number.and_then(|number| u8::try_from(number).ok());
                 match column {
@@ -165,7 +175,7 @@ impl PollAnswer {
             }
             answer.discontinuity.push(
                 (port.mask & HAS_DISCONTINUITY != 0)
-                    .then(|| value(place).and_then(Value::as_u64))
+                    .then(|| value(place))
                     .flatten()
                     .and_then(|ticks| u32::try_from(ticks).ok()),
             );
@@ -225,7 +235,7 @@ fn plan_of(groups: &[Group]) -> Plan {
                 TablePlan {
                     columns,
                     rows: if rows.len() * 2 > all {
-                        Rows::Known(rows)
+                        Rows::Numbers(rows)
                     } else {
                         Rows::Only(rows)
                     },

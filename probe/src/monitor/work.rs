@@ -30,7 +30,7 @@ use super::pending::{Built, Pending};
 use super::ping_round::{Echo, PingJob, Pinged};
 use super::poll::PollOutcome;
 use super::schedule::{Key, Schedule, SlotClock, Work};
-use super::{COMMANDS, Command, Monitor, Totals, is_alive};
+use super::{COMMANDS, Command, Monitor, Totals};
 use crate::config::site::Site;
 use crate::detect::{By, Detector, Moment, NO_STATE, Outcome, Remembered, Seen};
 use crate::increase::Counters;
@@ -57,11 +57,17 @@ pub struct Load {
 /// Pending samples become durable at least this often: no later than 5 s after their poll.
 const FLUSH_EVERY: Duration = Duration::from_secs(3);
 /// Values that close a batch early: about 64 KiB, encoded.
-const FLUSH_VALUES: usize = 24_000;
+const FLUSH_VALUES: usize = 40_000;
 /// The tick is stored at least this often, also when there is nothing else to store.
 const TICK_EVERY: Duration = Duration::from_secs(10);
 /// Readings kept in memory while the disk does not answer; beyond it the oldest wait is over and they are dropped.
 const PENDING_LIMIT: usize = 2_000_000;
+/// Polls started at once, and when the next ones are: a second's polls leave in volleys that every buffer on their way
+/// holds, and 12,800 of them in a second.
+const VOLLEY: usize = 256;
+const VOLLEY_EVERY: Duration = Duration::from_millis(20);
+/// The detector is told that time passes, and figures are counted, no more often than this: both look at every device.
+const JUDGE_EVERY_MS: i64 = 500;
 /// A gap shorter than this, in the same boot, is a restart.
 const RESTART_MS: i64 = 300_000;
 
@@ -155,6 +161,13 @@ pub struct Working {
     /// Wall clock minus boot-time clock that slots are counted by, ms.
     base_ms: i64,
     waiting_polls: VecDeque<(Key, i64)>,
+    /// Polls that may still start before `volley_at`, when the next ones may.
+    volley: usize,
+    volley_at: Instant,
+    /// When the detector was last told that time passes, boot-time clock, ms.
+    judged_ms: i64,
+    /// [`Inventory::changes`] when devices were last counted.
+    counted: u64,
     rereads: devices::Rereads,
     topology_is_old: bool,
     totals: Totals,
@@ -231,6 +244,10 @@ impl Working {
             under_way: BTreeSet::new(),
             base_ms,
             waiting_polls: VecDeque::new(),
+            volley: VOLLEY,
+            volley_at: Instant::now(),
+            judged_ms: 0,
+            counted: u64::MAX,
             rereads: devices::Rereads::default(),
             topology_is_old: true,
             totals: Totals::default(),
@@ -284,9 +301,11 @@ impl Working {
             .await;
         loop {
             let wake = self.next_wake();
+            let may_start = self.may_start();
             tokio::select! {
                 () = drain.cancelled() => break,
                 () = tokio::time::sleep(wake) => self.tick().await,
+                () = tokio::time::sleep_until(self.volley_at), if may_start => self.start_waiting(),
                 Some(command) = self.commands.recv() => self.command(command).await,
                 Some(done) = self.jobs.join_next(), if !self.jobs.is_empty() => {
                     if let Ok(done) = done {
@@ -360,8 +379,13 @@ impl Working {
         };
         let due = self.schedule.due(second);
         self.start(due);
-        let outcome = self.states().tick(self.now());
-        self.tell(outcome).await;
+        let now = self.now();
+        if !(0..JUDGE_EVERY_MS).contains(&(now.boot_ms - self.judged_ms)) {
+            self.judged_ms = now.boot_ms;
+            let outcome = self.states().tick(now);
+            self.tell(outcome).await;
+            self.count();
+        }
         if self.topology_is_old {
             self.learn_topology();
         }
@@ -370,7 +394,7 @@ impl Working {
         }
         if self.storing.is_none()
             && !self.pending.is_empty()
-            && (self.flushed_at.elapsed() >= FLUSH_EVERY || self.pending.values() >= FLUSH_VALUES)
+            && self.flushed_at.elapsed() >= FLUSH_EVERY
         {
             self.flush().await;
         } else if self.stored_tick_at.elapsed() >= TICK_EVERY
@@ -382,19 +406,18 @@ impl Working {
             let tick = self.tick_now();
             self.keeper.tick(tick).await;
         }
-        self.count();
     }
 
     fn count(&mut self) {
-        let mut totals = self.totals;
-        totals.devices = u32::try_from(self.inventory.len()).unwrap_or(u32::MAX);
-        (totals.up, totals.devices_too_wide) = (0, 0);
-        for device in self.inventory.iter() {
-            totals.devices_too_wide += u32::from(device.private.left_out > 0);
-            totals.up += u32::from(self.states().state(device.no).is_some_and(is_alive));
+        let alive = self.states().alive();
+        self.totals.up = alive;
+        if self.counted != self.inventory.changes() {
+            self.counted = self.inventory.changes();
+            self.totals.devices = u32::try_from(self.inventory.len()).unwrap_or(u32::MAX);
+            let wide = self.inventory.iter().filter(|d| d.private.left_out > 0);
+            self.totals.devices_too_wide = u32::try_from(wide.count()).unwrap_or(u32::MAX);
         }
-        self.totals = totals;
-        self.totals_out.send_replace(totals);
+        self.totals_out.send_replace(self.totals);
     }
 
     /// Until when everything is durable once `pending` is.
@@ -472,10 +495,11 @@ impl Working {
                 }
             }
         }
-        while self.jobs.len() < self.load.polls_at_once
-            && let Some((key, slot_s)) = self.waiting_polls.pop_front()
-        {
-            self.start_poll(key, slot_s);
+        if self.storing.is_none() && self.pending.values() >= FLUSH_VALUES {
+            self.flush().await;
+        }
+        if self.may_start() {
+            self.start_waiting();
         }
     }
 
@@ -551,7 +575,7 @@ impl Working {
             .collect();
         let news = News {
             rows: known.iter().map(|device| Row::of(device)).collect(),
-            devices: known.iter().map(|device| device.record.clone()).collect(),
+            devices: known.iter().map(|device| device.whole()).collect(),
             forgotten: known
                 .iter()
                 .filter(|device| device.record.retired)
@@ -590,7 +614,7 @@ impl Working {
         let pending = std::mem::take(&mut self.pending);
         let Built {
             batch,
-            layouts,
+            shapes,
             new,
             counters,
             from,
@@ -599,7 +623,7 @@ impl Working {
         let samples = Samples {
             epoch: self.spool.epoch(),
             batch,
-            layouts,
+            shapes,
             new,
             from,
             to,

@@ -50,6 +50,8 @@ pub enum BerError {
     TooMany,
     #[error("a field is outside its range")]
     OutOfRange,
+    #[error("it met a defect of our decoder")]
+    Defect,
 }
 
 /// Reads tag, length, value; one after another.

@@ -155,7 +155,7 @@ impl Answer {
         let mut list = fields.sequence()?;
         fields.end()?;
         // an ordinary varbind takes some twenty octets
-        let mut varbinds = Vec::with_capacity((list.left() / 16).min(256));
+        let mut varbinds = spare::take((list.left() / 16).min(256));
         while !list.is_empty() {
             if varbinds.len() == Self::MAX_VARBINDS {
                 return Err(BerError::TooMany);
@@ -201,6 +201,35 @@ impl Answer {
         writer.integer(status);
         writer.integer(self.request_id.into());
         writer.wrap(self.kind as u8, pdu);
+    }
+}
+
+/// The list of the last answer that was used up: the next one is read into it, and so into the processor's cache. With a
+/// new one for each answer, of hundreds under way, every value is fetched from memory twice.
+pub(crate) mod spare {
+    use std::cell::Cell;
+
+    use crate::snmp::value::VarBind;
+
+    thread_local! {
+        static SPARE: Cell<Vec<VarBind>> = const { Cell::new(Vec::new()) };
+    }
+
+    /// What an ordinary answer holds: a larger list is not kept.
+    const KEPT: usize = 512;
+
+    pub(crate) fn take(capacity: usize) -> Vec<VarBind> {
+        let mut list = SPARE.take();
+        list.reserve(capacity);
+        list
+    }
+
+    /// Of an answer whose values went elsewhere.
+    pub(crate) fn put_back(mut list: Vec<VarBind>) {
+        list.clear();
+        if list.capacity() <= KEPT {
+            SPARE.set(list);
+        }
     }
 }
 

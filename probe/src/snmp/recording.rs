@@ -135,6 +135,7 @@ impl Recording {
                 Column {
                     oid: column.clone(),
                     cells,
+                    numbers: Vec::new(),
                 }
             });
             Table {

@@ -7,10 +7,11 @@ use farwatch_shared::clock::{Timestamp, boot_id};
 use farwatch_shared::error::Chain;
 use farwatch_shared::failpoint;
 use farwatch_shared::link::{
-    CloseCode, Closed, Connection, FrameReceiver, FrameSender, Priority, ReadError,
+    CloseCode, Closed, Connection, FrameReceiver, FrameSender, Priority, ReadError, Transport,
 };
 use farwatch_shared::session::sender::{Answered, Facts, Greeting};
 use farwatch_shared::session::{STATUS_INTERVAL_MS, Stream};
+use farwatch_shared::telemetry::resident_bytes;
 use farwatch_shared::wire::message::session::{Ack, HelloAnswer, Notice, Status};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
@@ -21,6 +22,11 @@ use super::push::{Filled, Pump, PushError};
 use super::{Ended, LinkStatus, Parts, Revisions, Wish, control, dial, snapshot};
 use crate::join::host_name;
 
+/// A session in which packets go out and none comes back for so many seconds has ended. A status goes out every few
+/// seconds, and each packet that carries anything is answered by the transport.
+const SILENCE: u32 = 10;
+/// The same while the hello is not answered.
+const HELLO_SILENCE: u32 = 3;
 /// A program that stops waits this long for the acks of what is under way.
 const FAREWELL: Duration = Duration::from_secs(2);
 /// Certificates and addresses are looked after this often.
@@ -28,23 +34,30 @@ const CHORES: Duration = Duration::from_secs(15);
 /// A renewal that failed is tried again after this at the earliest.
 const RENEW_AGAIN: Duration = Duration::from_secs(600);
 
-/// Runs a session over a fresh connection.
+/// Runs a session over a fresh connection; over TCP, UDP is tried for the first time `udp_after`.
 pub(super) async fn run(
     parts: &Arc<Parts>,
     connection: Connection,
+    udp_after: Duration,
     drain: &CancellationToken,
 ) -> Ended {
     // Whichever way this future ends (also dropped), the connection is closed in order.
     let connection = CloseOnDrop(connection);
     let link = &connection.0;
-    let opened = drain
-        .run_until_cancelled(timeout(dial::DEADLINE, open(parts, link)))
-        .await;
-    let (send, receive, answer) = match opened {
+    let opening = async {
+        tokio::select! {
+            opened = timeout(dial::DEADLINE, open(parts, link)) => match opened {
+                Ok(Ok(opened)) => Ok(opened),
+                Ok(Err(error)) => Err(ended(link, &error).await),
+                Err(_) => Err(Ended::lost("Central did not answer the hello")),
+            },
+            () = silence(link, HELLO_SILENCE) => Err(gone_silent(link)),
+        }
+    };
+    let (send, receive, answer) = match drain.run_until_cancelled(opening).await {
         None => return Ended::by(&Closed::Here),
-        Some(Ok(Ok(opened))) => opened,
-        Some(Ok(Err(error))) => return ended(link, &error).await,
-        Some(Err(_)) => return Ended::lost("Central did not answer the hello"),
+        Some(Ok(opened)) => opened,
+        Some(Err(ended)) => return ended,
     };
     let answered = {
         let now = parts.tick();
@@ -59,9 +72,56 @@ pub(super) async fn run(
             };
         }
     };
-    match work(parts, link, (send, receive), answer, greeting, drain).await {
-        Ok(()) => Ended::by(&Closed::Here),
-        Err(error) => ended(link, &error).await,
+    let working = work(parts, link, (send, receive), answer, greeting, drain);
+    let moving = async {
+        match link.transport() {
+            Transport::Tcp => dial::over_udp(parts, udp_after, parts.udp_retry).await,
+            Transport::Udp => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        end = working => match end {
+            Ok(()) => Ended::by(&Closed::Here),
+            Err(error) => ended(link, &error).await,
+        },
+        () = silence(link, SILENCE) => gone_silent(link),
+        next = moving => {
+            tracing::info!("UDP is open again: the session moves to {}", next.remote_address());
+            Ended { next: Some(next), ..Ended::lost("the session moves to UDP") }
+        }
+    }
+}
+
+fn gone_silent(link: &Connection) -> Ended {
+    Ended {
+        silent: true,
+        ..Ended::lost(match link.transport() {
+            Transport::Udp => format!(
+                "nothing comes back from {} over UDP any more: the way there broke, or somebody on it blocks UDP",
+                link.remote_address()
+            ),
+            Transport::Tcp => {
+                format!("nothing comes back from {} any more", link.remote_address())
+            }
+        })
+    }
+}
+
+/// Returns once packets went out and none came back for so many seconds of this machine's own life: time that it was
+/// suspended does not count.
+async fn silence(link: &Connection, seconds: u32) {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut sent, mut heard) = link.packets();
+    let mut unanswered = 0;
+    while unanswered < seconds {
+        second.tick().await;
+        let now = link.packets();
+        if now.1 == heard {
+            unanswered += u32::from(now.0 > sent);
+        } else {
+            ((sent, heard), unanswered) = (now, 0);
+        }
     }
 }
 
@@ -182,7 +242,7 @@ async fn work(
         parts.refresh().await?;
     }
     parts.session.send_replace(Some(link.clone()));
-    parts.tell_up(link.remote_address().to_string(), lease);
+    parts.tell_up(link, lease);
     parts.revisions.send_modify(|told| {
         *told = Revisions {
             config: told.config.max(answer.config_revision),
@@ -191,7 +251,11 @@ async fn work(
             highest_device_no: answer.highest_device_no,
         };
     });
-    tracing::info!("connected to Central at {}", link.remote_address());
+    let over = link.transport().as_str();
+    tracing::info!(
+        "connected to Central at {} over {over}",
+        link.remote_address()
+    );
 
     let pump = Pump::default();
     let mut tasks = JoinSet::new();
@@ -330,7 +394,7 @@ async fn status_now(parts: &Parts, link: &Connection) -> Result<Status, PushErro
         devices: 0,
         polls_total: 0,
         polls_overran_total: 0,
-        rss_bytes: rss_bytes(),
+        rss_bytes: resident_bytes(),
         notices: Vec::new(),
         discovery_state: String::new(),
         discovery_range: String::new(),
@@ -342,6 +406,12 @@ async fn status_now(parts: &Parts, link: &Connection) -> Result<Status, PushErro
         discovery_finished: Timestamp(0),
     };
     parts.source.vitals(&mut status);
+    if link.transport() == Transport::Tcp {
+        status.notices.push(format!(
+            "connected over TCP, because UDP to Central is blocked: allow outgoing UDP port {}",
+            parts.identity().udp_ports()
+        ));
+    }
     let (undecided_bytes, _) = parts.sender().undecided();
     let waiting_batches = parts.sender().waiting();
     let rtt_ms = u64::try_from(link.rtt().as_millis()).unwrap_or(u64::MAX);
@@ -350,20 +420,6 @@ async fn status_now(parts: &Parts, link: &Connection) -> Result<Status, PushErro
             (undecided_bytes, waiting_batches, rtt_ms);
     });
     Ok(status)
-}
-
-/// Resident memory, from `/proc/self/statm` (second field, in pages); 0 where there is none.
-fn rss_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok())
-        .unwrap_or(0);
-    let page = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE)
-        .ok()
-        .flatten()
-        .and_then(|bytes| u64::try_from(bytes).ok())
-        .unwrap_or(4_096);
-    pages.saturating_mul(page)
 }
 
 /// Certificate, addresses and time, looked after by Central's clock: ours may be wrong. Never returns.

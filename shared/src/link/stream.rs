@@ -2,6 +2,8 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -122,17 +124,71 @@ pub(super) fn plain(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
 
+/// What carries a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// QUIC over UDP, as it should be.
+    Udp,
+    /// The same through TLS over TCP, because UDP is blocked.
+    Tcp,
+}
+
+impl Transport {
+    /// One word: `udp` or `tcp`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
+}
+
 /// One connection to a peer.
 #[derive(Clone, Debug)]
-pub struct Connection(quinn::Connection);
+pub struct Connection {
+    quic: quinn::Connection,
+    /// The TCP connection around it.
+    tcp: Option<Arc<Around>>,
+}
+
+/// The TCP connection around a connection.
+#[derive(Debug)]
+struct Around {
+    peer: SocketAddr,
+    /// This side has closed the connection itself.
+    closed_here: AtomicBool,
+}
 
 impl Connection {
-    pub(super) const fn new(inner: quinn::Connection) -> Self {
-        Self(inner)
+    pub(super) fn new(quic: quinn::Connection, tcp_peer: Option<SocketAddr>) -> Self {
+        let tcp = tcp_peer.map(|peer| {
+            Arc::new(Around {
+                peer,
+                closed_here: AtomicBool::new(false),
+            })
+        });
+        Self { quic, tcp }
     }
 
     pub(super) const fn inner(&self) -> &quinn::Connection {
-        &self.0
+        &self.quic
+    }
+
+    /// What carries it.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        match self.tcp {
+            Some(_) => Transport::Tcp,
+            None => Transport::Udp,
+        }
+    }
+
+    /// Packets sent and received so far.
+    #[must_use]
+    pub fn packets(&self) -> (u64, u64) {
+        let stats = self.quic.stats();
+        (stats.udp_tx.datagrams, stats.udp_rx.datagrams)
     }
 
     /// Opens a stream; the peer sees it with the first frame. Waits while as many are open as the peer allows.
@@ -140,7 +196,7 @@ impl Connection {
     /// # Errors
     /// The connection has ended.
     pub async fn open(&self, priority: Priority) -> Result<(FrameSender, FrameReceiver), Closed> {
-        let (send, receive) = self.0.open_bi().await?;
+        let (send, receive) = self.quic.open_bi().await?;
         Ok(wrap(send, receive, priority))
     }
 
@@ -149,37 +205,58 @@ impl Connection {
     /// # Errors
     /// The connection has ended.
     pub async fn accept(&self) -> Result<(FrameSender, FrameReceiver), Closed> {
-        let (send, receive) = self.0.accept_bi().await?;
+        let (send, receive) = self.quic.accept_bi().await?;
         Ok(wrap(send, receive, Priority::Events))
     }
 
     /// Ends the connection and everything on it; the peer learns why.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        self.0
+        if let Some(tcp) = &self.tcp {
+            tcp.closed_here.store(true, Ordering::Relaxed);
+        }
+        self.quic
             .close(VarInt::from_u32(code.number()), reason.as_bytes());
     }
 
     /// Waits until the connection has ended, and says why.
     pub async fn closed(&self) -> Closed {
-        self.0.closed().await.into()
+        self.why(self.quic.closed().await)
     }
 
     /// Why it ended, when it has.
     #[must_use]
     pub fn close_reason(&self) -> Option<Closed> {
-        self.0.close_reason().map(Closed::from)
+        self.quic.close_reason().map(|error| self.why(error))
     }
 
     /// Where the peer is now; it may move.
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
-        plain(self.0.remote_address())
+        match &self.tcp {
+            Some(tcp) => plain(tcp.peer),
+            None => plain(self.quic.remote_address()),
+        }
     }
 
     /// Round-trip time as the transport sees it.
     #[must_use]
     pub fn rtt(&self) -> Duration {
-        self.0.rtt()
+        self.quic.rtt()
+    }
+
+    /// A tunnel's end reaches QUIC as an inner fault, or as if this side had closed the connection.
+    fn why(&self, error: ConnectionError) -> Closed {
+        let closed = Closed::from(error);
+        let Some(tcp) = &self.tcp else {
+            return closed;
+        };
+        match closed {
+            Closed::Here if tcp.closed_here.load(Ordering::Relaxed) => Closed::Here,
+            Closed::Here | Closed::Broken(_) => {
+                Closed::Broken(format!("the TCP connection to {} ended", tcp.peer))
+            }
+            closed => closed,
+        }
     }
 }
 

@@ -15,15 +15,15 @@ pub const PREFIX: &str = "fwj1_";
 pub const LONGEST_MS: i64 = 3_600 * 1_000;
 /// The usual life of a token.
 pub const DEFAULT_MS: i64 = 30 * 60 * 1_000;
-/// Addresses in one token at the most.
-const MOST_ADDRESSES: usize = 8;
+/// Addresses in one token at the most: eight, and the TCP door of each.
+const MOST_ADDRESSES: usize = 16;
 /// Bytes of SHA-256 that tell a mangled paste.
 const CHECKSUM: usize = 4;
 
 /// A join token, opened. Does not print its secret, and wipes it when dropped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JoinToken {
-    /// `host:port` of Central, best first; one to eight.
+    /// `host:port` of Central (UDP), best first, and `tcp://host:port` of TCP doors; one to sixteen.
     pub addresses: Vec<String>,
     /// SHA-256 of the CA's public key (SubjectPublicKeyInfo): nobody is trusted on first use.
     pub ca_key_hash: [u8; 32],
@@ -77,7 +77,7 @@ impl JoinToken {
     /// The line to paste.
     ///
     /// # Panics
-    /// With no address, more than eight, or one over 255 bytes: Central's configuration is checked for that.
+    /// With no address, more than sixteen, or one over 255 bytes: Central's configuration is checked for that.
     #[must_use]
     pub fn encode(&self) -> String {
         assert!(

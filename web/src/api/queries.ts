@@ -270,6 +270,12 @@ export const usersQuery = queryOptions({
   queryFn: ({ signal }) => take(api.GET('/api/v1/users', { signal })),
 });
 
+export const healthQuery = queryOptions({
+  queryKey: ['health'],
+  queryFn: ({ signal }) => take(api.GET('/api/v1/health', { signal })),
+  refetchInterval: 10_000,
+});
+
 export const auditQuery = (customer_id?: Id) =>
   queryOptions({
     queryKey: ['audit', { customer_id }],

@@ -78,4 +78,5 @@ export type Channel = Schemas['Channel'];
 export type ChannelInput = Schemas['CreateChannel'];
 export type ChannelChange = Schemas['UpdateChannel'];
 
+export type HealthReport = Schemas['HealthReport'];
 export type AuditEntry = Schemas['AuditEntry'];

@@ -27,6 +27,12 @@ export function spoolText(probe: Probe): string {
   return `${count(probe.spool.batches)} batches, ${value} ${unit}`;
 }
 
+/** What carries its session. */
+export function linkText(probe: Probe): string {
+  if (probe.transport === 'tcp') return 'TLS over TCP, because UDP is blocked';
+  return probe.transport === 'udp' ? 'QUIC over UDP' : '–';
+}
+
 /** The version alone; Central has it with the program's name before it. */
 export function versionText(probe: Probe): string | null {
   return probe.version?.replace(/^farwatch-probe\s+/, '') ?? null;

@@ -1,6 +1,7 @@
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router';
 import {
+  Activity,
   Bell,
   Building2,
   Keyboard,
@@ -59,6 +60,7 @@ const CONFIGURE = [
   { to: '/admin/credentials', icon: KeyRound, text: 'Credentials', admin: false },
   { to: '/admin/users', icon: Users, text: 'Users', admin: true },
   { to: '/admin/audit', icon: ScrollText, text: 'Audit', admin: true },
+  { to: '/admin/health', icon: Activity, text: 'Health', admin: true },
 ] as const;
 /** On a phone incidents matter first; the rest is readable. */
 const TABS = [MAIN[0], MAIN[1], MAIN[3], MAIN[4], MAIN[2]] as const;

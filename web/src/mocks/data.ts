@@ -7,6 +7,7 @@ import type {
   CustomerRow,
   Device,
   DeviceRow,
+  HealthReport,
   Incident,
   Probe,
   SiteConfig,
@@ -261,6 +262,7 @@ function addProbe(site: SiteRow, name: string, n: number): Probe {
     last_heard_at: silent ? at(862) : at(1 + next() * 8),
     connected_since: silent ? null : at(86_400 * (1 + next() * 20)),
     address: `203.0.113.${10 + n}:47${100 + n}`,
+    transport: n % 4 === 3 ? 'tcp' : 'udp',
     version: next() < 0.1 ? '1.3.9' : '1.4.2',
     host_name: `${name}.local`,
     os: 'Debian GNU/Linux 13, x86_64',
@@ -861,3 +863,34 @@ export function fullDevice(row: DeviceRow): Device {
     anchors: { checked: 1204, mismatched: 0, last_checked_at: at(60) },
   };
 }
+
+export const health: HealthReport = {
+  version: '0.1.0',
+  started_at: at(5 * 86_400),
+  resident_bytes: 412_000_000,
+  notes: [],
+  writers: [
+    { name: 'central.db', waiting: 0, commits: 81_204, commit_ms_p50: 1.2, commit_ms_p99: 9.4 },
+    { name: 'metrics.db', waiting: 2, commits: 2_310_447, commit_ms_p50: 2.1, commit_ms_p99: 14.8 },
+  ],
+  ingest: { samples_per_s: 41_300, samples: 17_842_000_112, batches: 9_213_004, undecoded: 0, quarantined: 0 },
+  sessions: { probes: probes.length, reporting: probes.length - 1, connected: probes.length - 1, over_tcp: 2 },
+  behind: [],
+  anchors: { checked: 1_204_331, mismatched: 0, last_checked_at: at(4) },
+  notifications: { pending: 0, oldest_s: null, failed: 0 },
+  disk: {
+    total_bytes: 500_000_000_000,
+    free_bytes: 381_000_000_000,
+    used_bytes: 42_100_000_000,
+    parts: [
+      { name: 'central.db', bytes: 310_000_000 },
+      { name: 'metrics.db', bytes: 690_000_000 },
+      { name: 'samples', bytes: 38_000_000_000 },
+      { name: 'five_minutes', bytes: 2_600_000_000 },
+      { name: 'one_hour', bytes: 500_000_000 },
+    ],
+    bytes_per_day: 3_150_000_000,
+    still_to_come_bytes: 61_000_000_000,
+    days_left: null,
+  },
+};

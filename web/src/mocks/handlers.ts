@@ -14,6 +14,7 @@ import {
   customers,
   devices,
   fullDevice,
+  health,
   incidents,
   probes,
   recount,
@@ -676,6 +677,7 @@ export const handlers = [
     });
   }),
   http.get(`${API}/audit`, () => list(audit)),
+  http.get(`${API}/health`, () => HttpResponse.json(health)),
 
   http.get(`${API}/live`, () => {
     const text = new TextEncoder();

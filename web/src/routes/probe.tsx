@@ -10,7 +10,7 @@ import type { Ledger, Probe } from '../api/types';
 import { Ago, Since } from '../components/Age';
 import { Progress, progressText } from '../components/DiscoveryPanel';
 import { EventList } from '../components/EventList';
-import { behindText, Certificate, probeGlyph, spoolText, versionText } from '../components/ProbeLines';
+import { behindText, Certificate, linkText, probeGlyph, spoolText, versionText } from '../components/ProbeLines';
 import { SiteZone } from '../components/SiteZone';
 import { useMayNot } from '../components/session';
 import { PROBE_STALE_S, PROBE_WORD, probeShape, probeTrouble, severityShape } from '../lib/state';
@@ -315,6 +315,8 @@ function Identity({ probe, zone }: { probe: Probe; zone: string }) {
         <dd>{versionText(probe) ?? '–'}</dd>
         <dt>Comes from</dt>
         <dd className="num">{probe.address ?? '–'}</dd>
+        <dt>Link</dt>
+        <dd>{linkText(probe)}</dd>
         <dt>Epoch</dt>
         <dd className="mono" title={probe.epoch}>
           {probe.epoch}

@@ -118,7 +118,7 @@ impl Working {
         let Some(device) = self.inventory.get(no) else {
             return;
         };
-        let matched = interfaces::match_interfaces(&device.record.interfaces, &rows);
+        let matched = interfaces::match_interfaces(&device.interfaces(), &rows);
         let moved = polled.iter().any(|port| {
             matched
                 .ports

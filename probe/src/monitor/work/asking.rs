@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farwatch_shared::model::{DeviceNo, GapReason, PollGroup};
+use tokio::time::Instant;
 
 use super::super::layout::Rhythm;
 use super::super::pending::Missing;
@@ -13,7 +14,7 @@ use super::super::ping_round::PingJob;
 use super::super::poll::{PollJob, PollOutcome};
 use super::super::schedule::{Due, Key, Work};
 use super::super::{ping_round, poll, schedule};
-use super::{Done, INVENTORY_DEADLINE, Working};
+use super::{Done, INVENTORY_DEADLINE, VOLLEY, VOLLEY_EVERY, Working};
 use crate::detect::{By, Moment};
 use crate::inventory::facts;
 use crate::inventory::facts::{Around, Facts};
@@ -26,7 +27,10 @@ impl Working {
             match due {
                 Due::Run { key, slot_s } => match key.work {
                     Work::Ping => self.start_ping(key, slot_s, &mut pings),
-                    Work::Poll => self.start_poll(key, slot_s),
+                    Work::Poll => {
+                        self.under_way.insert((slot_s, key));
+                        self.waiting_polls.push_back((key, slot_s));
+                    }
                     Work::Inventory => self.start_inventory(key.device),
                 },
                 Due::Missed {
@@ -37,6 +41,30 @@ impl Working {
             }
         }
         self.send_pings(pings);
+        if self.may_start() {
+            self.start_waiting();
+        }
+    }
+
+    /// Whether a poll waits, and only for its volley.
+    pub(super) fn may_start(&self) -> bool {
+        !self.waiting_polls.is_empty() && self.jobs.len() < self.load.polls_at_once
+    }
+
+    /// Starts polls that wait, as many as may be under way and leave in one volley.
+    pub(super) fn start_waiting(&mut self) {
+        let now = Instant::now();
+        if now >= self.volley_at {
+            self.volley = VOLLEY;
+            self.volley_at = now + VOLLEY_EVERY;
+        }
+        while self.volley > 0
+            && self.may_start()
+            && let Some((key, slot_s)) = self.waiting_polls.pop_front()
+        {
+            self.volley -= 1;
+            self.start_poll(key, slot_s);
+        }
     }
 
     /// Slots of this work passed without a reading.
@@ -115,10 +143,6 @@ impl Working {
 
     pub(super) fn start_poll(&mut self, key: Key, slot_s: i64) {
         self.under_way.insert((slot_s, key));
-        if self.jobs.len() >= self.load.polls_at_once {
-            self.waiting_polls.push_back((key, slot_s));
-            return;
-        }
         let Some((target, device)) = self.target(key.device) else {
             self.under_way.remove(&(slot_s, key));
             self.schedule.finished(key);

@@ -10,7 +10,7 @@ use farwatch_shared::model::{DeviceNo, GapReason, PollGroup};
 
 use super::super::keep::News;
 use super::super::schedule::{Key, Work};
-use super::super::{Command, Known, Listed, is_alive};
+use super::super::{Command, Known, Listed, Listing, is_alive};
 use super::{Working, lock};
 use crate::config::site::Site;
 use crate::detect::{By, Outcome, Seen};
@@ -94,30 +94,41 @@ impl Working {
         })
     }
 
-    pub(super) fn listing(&self) -> Vec<Listed> {
-        self.inventory
-            .iter()
-            .map(|device| {
-                let state = self.states().remember(device.no);
-                Listed {
-                    device: device.no.0,
-                    address: device.record.address.clone(),
-                    name: device.name().to_owned(),
-                    state: state
-                        .as_ref()
-                        .map_or("unknown", |state| state.state.as_str())
-                        .to_owned(),
-                    since: state
-                        .as_ref()
-                        .map_or_else(String::new, |state| state.since.to_string()),
-                    reason: state.map(|state| state.reason).unwrap_or_default(),
-                    snmp: device.record.snmp.clone(),
-                    credential: device.record.credential.clone(),
-                    vendor: device.record.vendor.as_str().to_owned(),
-                    interfaces: device.private.ports.len(),
+    pub(super) fn listing(&self) -> Listing {
+        let states = lock(&self.detector);
+        let mut listing = Listing::default();
+        listing.text.clear();
+        for device in self.inventory.iter() {
+            let state = states.told(device.no);
+            let listed = Listed {
+                device: device.no.0,
+                address: &device.record.address,
+                name: device.name(),
+                state: state.map_or("unknown", |(state, ..)| state.as_str()),
+                since: state.map_or_else(String::new, |(_, since, _)| since.to_string()),
+                reason: state.map_or("", |(.., reason)| reason),
+                snmp: &device.record.snmp,
+                credential: &device.record.credential,
+                vendor: device.record.vendor.as_str(),
+                interfaces: device.private.ports.len(),
+            };
+            listing
+                .text
+                .push(if listing.text.is_empty() { '[' } else { ',' });
+            let json = serde_json::to_string(&listed).expect("texts and numbers are JSON");
+            listing.text.push_str(&json);
+            match listing.credentials.get_mut(listed.credential) {
+                Some(count) => *count += 1,
+                None => {
+                    let credential = listed.credential.to_owned();
+                    listing.credentials.insert(credential, 1);
                 }
-            })
-            .collect()
+            }
+        }
+        listing
+            .text
+            .push_str(if listing.text.is_empty() { "[]" } else { "]" });
+        listing
     }
 
     pub(super) async fn set_site(&mut self, site: Arc<Site>) {
@@ -297,7 +308,9 @@ impl Working {
                 .set(key(Work::Inventory), site.inventory_interval_s, second);
             if at_once && is_new && self.schedule.begin(key(Work::Poll)) {
                 let slot_s = self.schedule.current_slot(key(Work::Poll), second);
-                self.start_poll(key(Work::Poll), slot_s.unwrap_or(second));
+                let slot_s = slot_s.unwrap_or(second);
+                self.under_way.insert((slot_s, key(Work::Poll)));
+                self.waiting_polls.push_back((key(Work::Poll), slot_s));
             }
         }
         if at_once && judged {

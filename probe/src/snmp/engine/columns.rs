@@ -1,12 +1,14 @@
 //! Columns read side by side: one GETBULK for several, filled to the packet, until each has ended.
 
+use std::cmp::Ordering;
+
 use farwatch_shared::oid::{Index, Oid};
 
 use super::exchange::Call;
 use crate::snmp::{
     auth::Version,
     error::{GetError, WalkError},
-    pdu::{Answer, ErrorStatus, Request},
+    pdu::{Answer, ErrorStatus, Request, spare},
     value::{Value, VarBind},
 };
 
@@ -208,8 +210,9 @@ impl Columns {
     }
 
     /// Gives each value to its column. An OID that does not increase ends its column, and is told.
-    fn take(&mut self, ask: &Ask, varbinds: Vec<VarBind>) -> Result<(), (Oid, Oid)> {
-        let mut varbinds = varbinds.into_iter();
+    fn take(&mut self, ask: &Ask, mut list: Vec<VarBind>) -> Result<(), (Oid, Oid)> {
+        // In place: a value that is moved from hand to hand costs more than all that is done with it.
+        let mut varbinds = list.iter_mut();
         if ask.riders > 0 {
             for rider in self.riders.iter_mut().filter(|rider| rider.value.is_none()) {
                 rider.take(varbinds.next());
@@ -221,6 +224,7 @@ impl Columns {
                 outcome = Err(pair);
             }
         }
+        spare::put_back(list);
         outcome
     }
 
@@ -237,7 +241,8 @@ impl Columns {
     }
 
     fn cells(&self) -> usize {
-        self.cursors.iter().map(|cursor| cursor.cells.len()).sum()
+        let of = |cursor: &Cursor| cursor.cells.len() + cursor.numbers.as_ref().map_or(0, Vec::len);
+        self.cursors.iter().map(of).sum()
     }
 }
 
@@ -249,16 +254,19 @@ pub(super) struct Cursor {
     /// Rows still to come, when they are known: the instance of the last, and how many.
     until: Option<(Oid, usize)>,
     pub(super) cells: Vec<VarBind>,
+    /// Kept instead of `cells` where only numbers are wanted.
+    pub(super) numbers: Option<Vec<(u32, u64)>>,
     done: bool,
 }
 
 impl Cursor {
-    pub(super) fn new(column: &Oid, known: Option<&Known>) -> Self {
+    pub(super) fn new(column: &Oid, known: Option<&Known>, numbers: bool) -> Self {
         let mut cursor = Self {
             column: column.clone(),
             at: column.clone(),
             until: None,
             cells: Vec::new(),
+            numbers: numbers.then(Vec::new),
             done: false,
         };
         match known {
@@ -268,7 +276,10 @@ impl Cursor {
             }) => {
                 cursor.at = column.with_index(before_first);
                 cursor.until = Some((column.with_index(last), *rows));
-                cursor.cells.reserve(*rows);
+                match &mut cursor.numbers {
+                    Some(numbers) => numbers.reserve(*rows),
+                    None => cursor.cells.reserve(*rows),
+                }
             }
             Some(Known { bounds: None, .. }) => cursor.done = true,
             None => {}
@@ -280,30 +291,40 @@ impl Cursor {
         self.until.as_ref().map_or(usize::MAX, |(_, rows)| *rows)
     }
 
-    /// Takes the next value of this column, or finds that it has ended. An OID that does not increase is an error.
-    fn take(&mut self, VarBind { oid, value }: VarBind) -> Result<(), (Oid, Oid)> {
+    /// Takes the next value of this column out of an answer, or finds that the column has ended. An OID that does not
+    /// increase is an error.
+    fn take(&mut self, VarBind { oid, value }: &mut VarBind) -> Result<(), (Oid, Oid)> {
         if self.done {
             return Ok(());
         }
-        if value == Value::EndOfMibView || !oid.starts_with(&self.column) {
+        if matches!(value, Value::EndOfMibView) || !oid.starts_with(&self.column) {
             self.done = true;
             return Ok(());
         }
-        if oid <= self.at {
+        if oid.cmp_under(&self.at, &self.column) != Ordering::Greater {
             self.done = true;
-            return Err((self.at.clone(), oid));
+            return Err((self.at.clone(), oid.clone()));
         }
         if let Some((last, rows)) = &mut self.until {
-            if oid > *last {
-                self.done = true;
+            let past = oid.cmp_under(last, &self.column);
+            self.done = past != Ordering::Less;
+            if past == Ordering::Greater {
                 return Ok(());
             }
             *rows = rows.saturating_sub(1).max(1);
-            self.done = oid == *last;
         }
-        self.at = oid.clone();
-        if !value.is_missing() {
-            self.cells.push(VarBind { oid, value });
+        match &mut self.numbers {
+            Some(numbers) => {
+                numbers.extend(oid.row_under(&self.column).zip(value.as_u64()));
+                std::mem::swap(&mut self.at, oid);
+            }
+            None => {
+                self.at = oid.clone();
+                if !value.is_missing() {
+                    let (oid, value) = (std::mem::take(oid), std::mem::replace(value, Value::Null));
+                    self.cells.push(VarBind { oid, value });
+                }
+            }
         }
         Ok(())
     }
@@ -355,9 +376,11 @@ impl Rider {
         })
     }
 
-    fn take(&mut self, answer: Option<VarBind>) {
+    fn take(&mut self, answer: Option<&mut VarBind>) {
         self.value = Some(match answer {
-            Some(varbind) if varbind.oid == self.instance => varbind.value,
+            Some(varbind) if varbind.oid == self.instance => {
+                std::mem::replace(&mut varbind.value, Value::Null)
+            }
             _ => Value::NoSuchInstance,
         });
     }

@@ -281,8 +281,10 @@ impl<'a> Call<'a> {
             .attempt(&mut ticket, attempts, || Arc::clone(&message))
             .await?
         {
-            Received::Answer { answer, octets } => Ok(self.accept(answer, octets)),
-            Received::Malformed(source) => Err(self.malformed(source)),
+            Received::Unread(message) => match message.read(&self.engine.inner.counters) {
+                Ok((answer, octets)) => Ok(self.accept(answer, octets)),
+                Err(source) => Err(self.malformed(source)),
+            },
             other => Err(self.unexpected(other)),
         }
     }
@@ -328,6 +330,7 @@ impl<'a> Call<'a> {
     pub(super) fn accept(&mut self, answer: Answer, octets: usize) -> Answer {
         self.cost.received_octets += octets as u64;
         self.cost.varbinds += u32::try_from(answer.varbinds.len()).unwrap_or(u32::MAX);
+        self.peer.note_size(answer.varbinds.len(), octets);
         answer
     }
 

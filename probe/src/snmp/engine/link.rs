@@ -75,6 +75,8 @@ pub(crate) enum Received {
         answer: Answer,
         octets: usize,
     },
+    /// The same of v1 or v2c, to be read by whom it is for: thousands of values are then in use where they are made.
+    Unread(Unread),
     Discovered {
         engine_id: Box<[u8]>,
         stamp: Stamp,
@@ -84,8 +86,27 @@ pub(crate) enum Received {
         reason: Reason,
         authenticated: bool,
     },
-    Malformed(BerError),
     NotSent(io::Error),
+}
+
+/// A message of v1 or v2c, known by its id, its address and its port.
+#[derive(Debug)]
+pub(crate) struct Unread(Box<[u8]>);
+
+impl Unread {
+    /// The answer, and how many octets it took.
+    pub(crate) fn read(&self, counters: &Counters) -> Result<(Answer, usize), BerError> {
+        let read = || match Datagram::read(&self.0)? {
+            Datagram::Community { mut pdu, .. } => Answer::read(&mut pdu),
+            Datagram::V3(_) => Err(BerError::OutOfRange),
+        };
+        // a defect that one device's datagram meets must not end its poll without an outcome
+        let answer = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+            counters.dropped(Dropped::DecoderPanicked);
+            Err(BerError::Defect)
+        });
+        Ok((answer?, self.0.len()))
+    }
 }
 
 #[derive(Debug)]
@@ -273,13 +294,7 @@ impl Link {
             return Err(Dropped::WrongVersion);
         }
         let received = match (datagram, expects) {
-            (Datagram::Community { mut pdu, .. }, _) => match Answer::read(&mut pdu) {
-                Ok(answer) => Received::Answer {
-                    answer,
-                    octets: octets.len(),
-                },
-                Err(error) => Received::Malformed(error),
-            },
+            (Datagram::Community { .. }, _) => Received::Unread(Unread(octets.into())),
             (Datagram::V3(message), Expects::Secured(session, peer)) => {
                 self.open(&message, &session, &peer, octets.len(), now)?
             }

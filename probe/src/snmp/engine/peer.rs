@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    num::NonZeroU16,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -44,6 +45,8 @@ struct KnownEngine {
     sessions: Vec<Arc<Session>>,
 }
 
+/// Values in an answer that says how large this device's values are.
+const LONG_ANSWER: usize = 24;
 /// Users remembered of one device. A credential test tries a handful.
 const MAX_SESSIONS: usize = 4;
 
@@ -56,6 +59,8 @@ pub(crate) struct Learned {
     pub(crate) bulk: Size,
     /// Smoothed round-trip time, once known.
     pub(crate) rtt: Option<Duration>,
+    /// Octets that a value of its last long answer took, with its name; once known.
+    pub(crate) varbind_octets: Option<NonZeroU16>,
 }
 
 /// How much a device is asked for at once: halves when it was too much, grows slowly when it was enough.
@@ -69,8 +74,8 @@ pub(crate) struct Size {
 }
 
 impl Size {
-    /// An ordinary packet's worth: what nearly every agent answers.
-    const START: u16 = 64;
+    /// A packet's worth of counters: what nearly every agent answers, and the others cut.
+    const START: u16 = 80;
     const MAX: u16 = 512;
     const PATIENCE: u16 = 16;
     /// Where too much is met with silence, each try costs seconds.
@@ -133,6 +138,7 @@ impl Peer {
                 get: Size::new(),
                 bulk: Size::new(),
                 rtt: None,
+                varbind_octets: None,
             }),
             engine: Mutex::default(),
         }
@@ -147,6 +153,14 @@ impl Peer {
         self.learned
             .lock()
             .expect("nothing panics while it holds this")
+    }
+
+    /// Remembers how large this device's values are: the next call fills its packets from the first on.
+    pub(crate) fn note_size(&self, varbinds: usize, octets: usize) {
+        if varbinds >= LONG_ANSWER {
+            let each = u16::try_from(octets.div_ceil(varbinds)).unwrap_or(u16::MAX);
+            self.learned().varbind_octets = NonZeroU16::new(each);
+        }
     }
 
     pub(crate) fn note_answer(&self, rtt: Option<Duration>) {

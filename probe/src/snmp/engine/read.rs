@@ -23,7 +23,7 @@ impl Call<'_> {
         let peer = Arc::clone(&self.peer);
         let _one = self.one_walk(&peer.walks).await?;
         let mut columns = Columns::default();
-        columns.cursors.push(Cursor::new(root, None));
+        columns.cursors.push(Cursor::new(root, None, false));
         self.read_columns(&mut columns).await;
         let mut varbinds = columns
             .cursors
@@ -65,14 +65,15 @@ impl Call<'_> {
                 );
             } else {
                 let known = match &table.rows {
-                    Rows::Known(rows) => Some(Known::of(rows)),
+                    Rows::Known(rows) | Rows::Numbers(rows) => Some(Known::of(rows)),
                     _ => None,
                 };
+                let numbers = matches!(table.rows, Rows::Numbers(_));
                 columns.cursors.extend(
                     table
                         .columns
                         .iter()
-                        .map(|column| Cursor::new(column, known.as_ref())),
+                        .map(|column| Cursor::new(column, known.as_ref(), numbers)),
                 );
             }
         }
@@ -116,10 +117,14 @@ impl Call<'_> {
         let tables = plan.tables.iter().zip(by_get).map(|(table, by_get)| {
             let columns = table.columns.iter().map(|column| {
                 let read = if by_get { None } else { cursors.next() };
-                let cells = read.map_or_else(|| under(&cells, column), |cursor| cursor.cells);
+                let (cells, numbers) = match read {
+                    Some(cursor) => (cursor.cells, cursor.numbers.unwrap_or_default()),
+                    None => (under(&cells, column), Vec::new()),
+                };
                 Column {
                     oid: column.clone(),
                     cells,
+                    numbers,
                 }
             });
             Table {
@@ -170,7 +175,7 @@ impl Call<'_> {
         match &table.rows {
             Rows::All => None,
             Rows::Only(rows) => Some(rows),
-            Rows::Known(rows) => {
+            Rows::Known(rows) | Rows::Numbers(rows) => {
                 // GETNEXT brings one row a request: never cheaper
                 let values = rows.len() * table.columns.len();
                 let example = table.columns.first()?.with_index(rows.first()?);
@@ -183,12 +188,15 @@ impl Call<'_> {
 
     /// Values to ask for in one GETBULK: what the device takes, and what fits into a packet by what it sent so far.
     pub(super) fn bulk_values(&self) -> usize {
+        let learned = *self.peer.learned();
         let octets = match self.cost.varbinds {
-            0..8 => ORDINARY_VARBIND,
+            0..8 => learned
+                .varbind_octets
+                .map_or(ORDINARY_VARBIND, |octets| u64::from(octets.get()).max(10)),
             seen => (self.cost.received_octets / u64::from(seen)).max(10),
         };
         let fit = self.packet_octets() / usize::try_from(octets).unwrap_or(usize::MAX);
-        fit.clamp(1, self.peer.learned().bulk.limit())
+        fit.clamp(1, learned.bulk.limit())
     }
 
     /// The scalars of a plan, when they can ride along with the first GETBULK.

@@ -90,7 +90,6 @@ impl Call<'_> {
             };
             let reason = match self.attempt(&mut ticket, attempts, seal).await? {
                 Received::Answer { answer, octets } => return Ok(self.accept(answer, octets)),
-                Received::Malformed(source) => return Err(self.malformed(source)),
                 Received::Report {
                     reason,
                     authenticated,

@@ -590,10 +590,30 @@ async fn rows_that_went_and_rows_that_came_are_told_apart() {
         .filter(|row| *row != 15)
         .map(Index::from)
         .collect();
-    let reading = engine()
+    let engine = engine();
+    let numbers = engine
+        .read(
+            &agent.target(),
+            &columns(Rows::Numbers(known.clone())),
+            limits(),
+        )
+        .await
+        .unwrap();
+    let reading = engine
         .read(&agent.target(), &columns(Rows::Known(known)), limits())
         .await
         .unwrap();
+    assert!(numbers.tables[0].rows().is_empty(), "in other room");
+    for (column, row) in (0..2).flat_map(|column| (8..=21).map(move |row| (column, row))) {
+        let cell = reading.tables[0].value(column, &row.into());
+        for place in [0, 3, 99] {
+            assert_eq!(
+                numbers.tables[0].number_near(column, row, place),
+                cell.and_then(Value::as_u64),
+                "column {column}, row {row}"
+            );
+        }
+    }
     let seen: Vec<u32> = reading.tables[0]
         .rows()
         .into_keys()

@@ -5,10 +5,10 @@ use std::time::Duration;
 use rcgen::{ExtendedKeyUsagePurpose, SanType};
 
 use super::*;
-use crate::link::endpoint::{Credentials, DialError, Dialer, Listener};
+use crate::link::endpoint::{Credentials, DialError, Dialer, Listener, Route};
 use crate::link::testing::{FROM, Forge, Leaf, UNTIL, row, self_signed};
 use crate::link::verify::{ServerTrust, TrustedCa};
-use crate::link::{Closed, Priority};
+use crate::link::{Closed, Priority, TcpRoute, Transport};
 
 /// What may be the matter with a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,6 +320,15 @@ const DEADLINE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn the_whole_matrix_holds_through_real_quic() {
+    the_whole_matrix_holds_over(Transport::Udp).await;
+}
+
+#[tokio::test]
+async fn the_whole_matrix_holds_through_tls_over_tcp() {
+    the_whole_matrix_holds_over(Transport::Tcp).await;
+}
+
+async fn the_whole_matrix_holds_over(transport: Transport) {
     let forge = Forge::new(DeploymentId::generate());
     let listener = Listener::bind(
         ([127, 0, 0, 1], 0).into(),
@@ -327,13 +336,32 @@ async fn the_whole_matrix_holds_through_real_quic() {
         forge.authority().anchors,
     )
     .unwrap();
-    let address = listener.local_address().unwrap();
+    let door = listener
+        .tcp_door(([127, 0, 0, 1], 0).into(), forge.central())
+        .unwrap();
+    let (udp, tcp) = (
+        listener.local_address().unwrap(),
+        door.local_address().unwrap(),
+    );
+    let mut doors = tokio::task::JoinSet::new();
+    doors.spawn(door.run());
+    let route = Route {
+        udp: (transport == Transport::Udp).then_some(udp),
+        tcp: (transport == Transport::Tcp).then(|| TcpRoute {
+            host: "127.0.0.1".to_owned(),
+            port: tcp.port(),
+            proxy: None,
+        }),
+        first: transport,
+        head_start: DEADLINE,
+        deadline: DEADLINE,
+    };
     let mut dialer = Dialer::new();
     let mut decided = 0;
     for kind in KINDS {
         let case = case(*kind, &forge);
         for alpn in Alpn::ALL {
-            let dial = dialer.connect(address, alpn, case.own.clone(), trust(&forge), DEADLINE);
+            let dial = dialer.reach(&route, alpn, case.own.clone(), trust(&forge));
             let shake = async { listener.accept().await.unwrap().shake().await };
             let (dialled, shaken) = tokio::join!(dial, shake);
             if refused_by_tls(*kind) {
@@ -357,6 +385,11 @@ async fn the_whole_matrix_holds_through_real_quic() {
                 "{kind:?}: TLS hands over what was shown"
             );
             assert_eq!(shaken.alpn, alpn.as_bytes());
+            let dialled = dialled.unwrap();
+            for connection in [&shaken.connection, &dialled] {
+                assert_eq!(connection.transport(), transport);
+                assert!(connection.remote_address().ip().is_loopback());
+            }
             decided += decide_all(&forge, alpn, &case, &shaken.chain);
             shaken.connection.close(CloseCode::Done, "");
         }
