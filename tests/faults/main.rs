@@ -35,7 +35,7 @@ fn seed() -> u64 {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or_else(rand::random);
-    println!("seed {seed}: repeat with FARWATCH_SEED={seed}");
+    eprintln!("seed {seed}: repeat with FARWATCH_SEED={seed}");
     seed
 }
 

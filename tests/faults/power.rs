@@ -419,7 +419,7 @@ async fn central_is_whole(recording: &Recording, at: usize, dir: &Path) -> Vec<S
         problems.push(format!("the probe that joined: {known:?}"));
     }
     // Every other time hours are sealed by what runs next, before anybody looks.
-    if at % 2 == 0
+    if at.is_multiple_of(2)
         && let Err(error) = central.metrics.pass(Pass::Due).await
     {
         problems.push(format!("sealing: {error:?}"));

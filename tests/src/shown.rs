@@ -85,6 +85,7 @@ pub async fn open(dir: &Path, clock: Clock) -> anyhow::Result<Central> {
         config: Some(config),
         data_dir: Some(dir.to_owned()),
         listen_probes: Some("127.0.0.1:4433".to_owned()),
+        listen_probes_tcp: None,
         listen_https: Some("off".to_owned()),
         listen_http: None,
     })?;

@@ -34,7 +34,7 @@ pub(super) async fn run(
     while drain.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = central.clock.now();
         keep_reserve(&central).await;
-        if rounds % SPARE_EVERY == 0 {
+        if rounds.is_multiple_of(SPARE_EVERY) {
             keep_spare(&central).await;
         }
         rounds = rounds.wrapping_add(1);

@@ -378,7 +378,7 @@ mod tests {
             }),
             clock: Some(clock.clone()),
         };
-        probes.connected(&scope, 1, "", clock.now());
+        probes.connected(&scope, 1, NOWHERE, clock.now());
         for hours in [10 * 8_760, -10 * 8_760, 1, -1] {
             clock.advance(std::time::Duration::from_secs(50));
             clock.set_wall(clock.now().plus_ms(hours * 3_600_000));
