@@ -240,6 +240,7 @@ fn api_routes(central: Central) -> Routes {
         .with(incidents::routes)
         .with(channels::routes)
         .with(audit::routes)
+        .with(health::api_routes)
         .with(live::routes)
         .with(install::api_routes)
 }

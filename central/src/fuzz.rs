@@ -297,7 +297,7 @@ fn config(bytes: &[u8]) -> bool {
     let text = String::from_utf8_lossy(bytes);
     let read = Config::parse(Path::new("central.toml"), &text, &Overrides::default());
     if let Ok(config) = &read {
-        assert!((1..=8).contains(&config.public_addresses.len()));
+        assert!((1..=16).contains(&config.public_addresses.len()));
         let _ = (config.console(), config.https_names());
     }
     read.is_ok()

@@ -21,7 +21,10 @@ pub(super) fn routes(routes: Routes) -> Routes {
     routes
         .add(Permission::Public, routes!(get_health))
         .add(Permission::Public, routes!(get_own_metrics))
-        .add(Permission::Administer, routes!(report::get_health_report))
+}
+
+pub(super) fn api_routes(routes: Routes) -> Routes {
+    routes.add(Permission::Administer, routes!(report::get_health_report))
 }
 
 /// Whether Central answers and can read its database.

@@ -81,7 +81,7 @@ fn token(bytes: &[u8]) -> bool {
     let Ok(token) = String::from_utf8_lossy(bytes).parse::<JoinToken>() else {
         return false;
     };
-    assert!((1..=8).contains(&token.addresses.len()));
+    assert!((1..=16).contains(&token.addresses.len()));
     assert_eq!(token.encode().parse::<JoinToken>().as_ref(), Ok(&token));
     true
 }

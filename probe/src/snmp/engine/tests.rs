@@ -368,7 +368,7 @@ async fn a_device_that_is_silent_when_asked_for_much_is_read_whole_all_the_same(
 
 #[tokio::test]
 async fn a_device_that_is_gone_costs_two_questions_and_no_more() {
-    let device = device(100);
+    let device = device(2_000);
     let mut left = 3;
     let agent = Agent::start(move |asked| {
         left -= 1;
