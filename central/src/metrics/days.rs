@@ -259,7 +259,8 @@ impl Days {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = write(&tx)?;
                 tx.commit()?;
-                connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+                // Raw batches go after this: what was written must not hang on a log whose damage nobody would notice.
+                connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
                 Ok((value, connection))
             });
         match result {

@@ -110,7 +110,13 @@ pub struct Carried {
     pub whole: bool,
 }
 
-/// Carries over the rows of `table` that can be read: from the front until something is in the way, then from the back.
+/// Looks behind a damaged spot so often, each time twice as far, before it gives up.
+const LOOKS: u32 = 48;
+/// Damaged spots of a table that are looked behind.
+const SPOTS: u32 = 1_000;
+
+/// Carries over the rows of `table` that can be read: from the front until something is in the way, from the back, and by
+/// row number from behind each damaged spot to the next.
 /// Rows that the new file's own rules refuse (types, checks) stay behind.
 ///
 /// # Errors
@@ -140,21 +146,30 @@ pub fn carry(
     };
     let put = format!("INSERT OR {or} INTO {table} ({list}) VALUES ({places})");
     let mut refused = false;
-    let mut pass = |order: &str| -> rusqlite::Result<bool> {
-        let Ok(mut select) = old.prepare(&format!("SELECT {list} FROM {table} {order}")) else {
-            return Ok(false);
+    let key = key_of(new, table)?;
+    // The number of the row, where rows have one.
+    let number = if key == "rowid" { "rowid" } else { "0" };
+    // Whether the end was reached, and the number of the last row that was read.
+    let mut pass = |order: &str| -> rusqlite::Result<(bool, Option<i64>)> {
+        let mut last = None;
+        let Ok(mut select) = old.prepare(&format!("SELECT {number}, {list} FROM {table} {order}"))
+        else {
+            return Ok((false, last));
         };
         let Ok(mut rows) = select.query([]) else {
-            return Ok(false);
+            return Ok((false, last));
         };
         let mut put = new.prepare_cached(&put)?;
         loop {
             let Ok(row) = rows.next() else {
-                return Ok(false);
+                return Ok((false, last));
             };
-            let Some(row) = row else { return Ok(true) };
+            let Some(row) = row else {
+                return Ok((true, last));
+            };
+            last = row.get(0).ok().or(last);
             let values: rusqlite::Result<Vec<Value>> =
-                (0..shared.len()).map(|at| row.get(at)).collect();
+                (1..=shared.len()).map(|at| row.get(at)).collect();
             match values.map(|values| put.execute(params_from_iter(values))) {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) if super::is_full(&error) => return Err(error),
@@ -162,10 +177,24 @@ pub fn carry(
             }
         }
     };
-    let mut whole = pass("")?;
+    let (mut whole, mut last) = pass("")?;
     if !whole {
-        let key = key_of(new, table)?;
         pass(&format!("ORDER BY {key} DESC"))?;
+        let (mut ended, mut spots) = (key != "rowid", 0);
+        while !ended && spots < SPOTS {
+            spots += 1;
+            let before = last;
+            for look in 0..LOOKS {
+                let from = last.unwrap_or(0).saturating_add(1 << look);
+                let (end, read) = pass(&format!("WHERE rowid >= {from} ORDER BY rowid"))?;
+                ended = end;
+                last = read.or(last);
+                if end || read.is_some() {
+                    break;
+                }
+            }
+            ended |= last == before;
+        }
     }
     whole &= !refused;
     carried.whole = whole;
