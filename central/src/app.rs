@@ -187,6 +187,18 @@ impl PullSource for Documents {
     }
 }
 
+/// Ends in an error when a file turns out to be damaged: the process goes down in order, and its next start sets the
+/// file aside.
+async fn until_damaged(
+    damaged: tokio_util::sync::CancellationToken,
+    drain: tokio_util::sync::CancellationToken,
+) -> Result<(), &'static str> {
+    tokio::select! {
+        () = drain.cancelled() => Ok(()),
+        () = damaged.cancelled() => Err("a file is damaged and is set aside at the next start"),
+    }
+}
+
 /// A running Central. Keep it for as long as it runs.
 #[derive(Debug)]
 pub struct App {
@@ -250,6 +262,9 @@ impl App {
             },
         )?;
         life.spawn("ingest", ingest.run(listener, life.clone()));
+        for of in [&writer, central.metrics.writer()] {
+            life.spawn("damage", until_damaged(of.damaged().clone(), life.drain()));
+        }
         life.spawn("metrics", central.metrics.clone().run(life.drain()));
         let watch = Watch::new(
             writer.clone(),

@@ -248,7 +248,7 @@ fn names_in(
 }
 
 /// SQLite's online backup: one consistent state, whatever is written meanwhile.
-fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
+pub(crate) fn copy_database(from: &Path, to: &Path) -> Result<(), BackupError> {
     if let Some(parent) = to.parent() {
         private_dir(parent)?;
     }

@@ -167,7 +167,7 @@ impl Live {
         while let Some(row) = rows.next()? {
             numbers.insert((row.get(0)?, row.get(1)?), row.get(2)?);
         }
-        let probes = Probes::load(c)?;
+        let probes = Probes::load(c, &clock)?;
         let kept = Mutex::new(Kept {
             next,
             events: VecDeque::with_capacity(KEPT),

@@ -55,7 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use farwatch_shared::clock::{Clock, Timestamp};
+use farwatch_shared::clock::{Clock, Steady, Timestamp};
 use farwatch_shared::id::ProbeId;
 use farwatch_shared::model::{DeviceNo, GapReason, InstanceNo, Lane};
 use farwatch_shared::sqlite::{self, SqliteError, Writer};
@@ -175,6 +175,9 @@ impl Metrics {
         match Self::open_files(data_dir, &path, settings, clock.clone()) {
             Err(error) if error.is_corrupt() => {
                 let aside = sqlite::set_aside(&path, clock.now())?;
+                if let Err(error) = carry_gaps(&aside, &path) {
+                    tracing::error!(error = %farwatch_shared::error::Chain(&error), "what metrics.db knew of gaps could not be carried over");
+                }
                 // The ledger begins anew: every probe sends again what it still has, and says what it has not.
                 tracing::error!(path = %aside.display(), "metrics.db was damaged and is set aside; probes send again what they hold");
                 Self::open_files(data_dir, &path, settings, clock)
@@ -219,6 +222,17 @@ impl Metrics {
     /// [`MetricsError::Stopping`] when the runtime is gone; others are logged and tried again.
     pub async fn run(self, drain: CancellationToken) -> Result<(), MetricsError> {
         let mut passes = 0_u32;
+        let newest = self
+            .blocking(|inner| {
+                inner.with_reader(|c| {
+                    c.query_row("SELECT max(updated_ms) FROM lane_progress", [], |row| {
+                        row.get(0)
+                    })
+                })
+            })
+            .await
+            .unwrap_or_default();
+        let mut steady = Steady::new(self.0.clock.clone(), newest);
         let mut every = tokio::time::interval(PASS_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while drain.run_until_cancelled(every.tick()).await.is_some() {
@@ -226,7 +240,8 @@ impl Metrics {
                 tracing::error!(error = %farwatch_shared::error::Chain(&error), "hours could not be sealed; they stay raw until they can");
             }
             passes = passes.wrapping_add(1);
-            if passes % PRUNE_EVERY == 1
+            if steady.holds()
+                && passes % PRUNE_EVERY == 1
                 && let Err(error) = self.blocking(Inner::prune).await
             {
                 tracing::error!(error = %farwatch_shared::error::Chain(&error), "old samples could not be removed");
@@ -568,13 +583,45 @@ impl Inner {
             Some(connection) => connection,
             None => sqlite::open_reader(&self.path)?,
         };
-        let value = read(&connection)?;
+        let value = read(&connection).map_err(|source| {
+            let error = SqliteError::Sqlite {
+                path: self.path.clone(),
+                source,
+            };
+            match self.writer.saw(error) {
+                SqliteError::Sqlite { source, .. } => MetricsError::Read(source),
+                other => MetricsError::Sqlite(other),
+            }
+        })?;
         let mut readers = lock(&self.readers);
         if readers.len() < READERS {
             readers.push(connection);
         }
         Ok(value)
     }
+}
+
+/// Which gaps there are, and which hours are sealed, is known to this file alone: as much of it as can be read lives on.
+fn carry_gaps(aside: &Path, path: &Path) -> Result<(), MetricsError> {
+    let old = sqlite::rescue::Wreck::open(aside)?;
+    let new = sqlite::open(path, &schema::METRICS)?;
+    let step = new.unchecked_transaction()?;
+    for table in ["gaps", "hours"] {
+        let carried = sqlite::rescue::carry(
+            old.connection(),
+            &step,
+            table,
+            sqlite::rescue::There::GivesWay,
+        )?;
+        tracing::info!(
+            table,
+            rows = carried.rows,
+            whole = carried.whole,
+            "carried over"
+        );
+    }
+    step.commit()?;
+    Ok(())
 }
 
 fn report(lane: ledger::LaneLedger) -> LaneReport {

@@ -18,6 +18,7 @@ pub mod overview;
 pub mod page;
 pub mod presence;
 pub mod probes;
+pub mod rescue;
 pub mod reserve;
 pub mod sessions;
 pub mod site_config;
@@ -76,13 +77,14 @@ struct Readers {
 }
 
 impl Store {
-    /// Opens (or makes) `central.db` in `data_dir`.
+    /// Opens (or makes) `central.db` in `data_dir`. A damaged one is set aside, and what can still be read of it is
+    /// carried over ([`rescue`]).
     ///
     /// # Errors
-    /// [`SqliteError`]: damaged, from the future, foreign, or not readable.
+    /// [`SqliteError`]: from the future, foreign, or not readable.
     pub fn open(data_dir: &Path, now: Timestamp) -> Result<Self, SqliteError> {
         let path = Self::path_in(data_dir);
-        let connection = sqlite::open(&path, &SCHEMA)?;
+        let connection = rescue::open(data_dir, &path, now)?;
         connection
             .execute(
                 "INSERT INTO deployment (one, id, created_ms) VALUES (1, ?1, ?2) ON CONFLICT DO NOTHING",
@@ -171,6 +173,7 @@ impl Store {
         })
         .await
         .map_err(|_| SqliteError::Stopped)?
+        .map_err(|error| self.writer.saw(error))
     }
 
     /// Runs `job` in a group commit; the answer comes once it is on disk.

@@ -133,14 +133,18 @@ impl Vault {
 
     fn make(path: &Path) -> std::io::Result<()> {
         let key = Zeroizing::new(rand::random::<[u8; 32]>());
+        // Whole or not there: a crash leaves no part of a key that nobody could start with.
+        let new = path.with_extension("key.new");
+        let _ = std::fs::remove_file(&new);
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(path)?;
+            .open(&new)?;
         file.write_all(HEXLOWER.encode(key.as_slice()).as_bytes())?;
         file.write_all(b"\n")?;
         file.sync_all()?;
+        std::fs::rename(&new, path)?;
         if let Some(directory) = path.parent() {
             std::fs::File::open(directory)?.sync_all()?;
         }

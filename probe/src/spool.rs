@@ -577,7 +577,7 @@ impl Spool {
         if error.is_full() {
             SpoolError::Full
         } else if error.is_corrupt() {
-            start::suspect(&self.shared.path);
+            sqlite::suspect(&self.shared.path);
             SpoolError::Damaged(error)
         } else {
             SpoolError::Sqlite(error)

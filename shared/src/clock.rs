@@ -148,6 +148,50 @@ impl Clock {
     }
 }
 
+/// Whether a wall clock may be believed by whoever removes things for their age.
+///
+/// A clock that was set far, or that is far from the newest thing there is, may be wrong: what it calls old waits until
+/// it has stood for a day. What is too much for the disk goes by other rules.
+#[derive(Debug)]
+pub struct Steady {
+    clock: Clock,
+    base_ms: i64,
+    since_boot_ms: i64,
+}
+
+impl Steady {
+    /// A clock that is set by more than this may be wrong.
+    const FAR_MS: i64 = 3_600_000;
+    /// As long as this.
+    const WAIT_MS: i64 = 24 * 3_600_000;
+    /// A program that was off for longer than this may have woken with a wrong clock.
+    const OFF_MS: i64 = 7 * 24 * 3_600_000;
+
+    /// From a start on; `newest` is the newest moment that is stored.
+    #[must_use]
+    pub fn new(clock: Clock, newest: Option<Timestamp>) -> Self {
+        let (now, boot_ms) = (clock.now(), clock.boot_ms());
+        let strange = newest
+            .is_some_and(|newest| !(-Self::FAR_MS..=Self::OFF_MS).contains(&now.since(newest)));
+        let waited = if strange { 0 } else { Self::WAIT_MS };
+        Self {
+            base_ms: now.ms().saturating_sub(boot_ms),
+            since_boot_ms: boot_ms.saturating_sub(waited),
+            clock,
+        }
+    }
+
+    /// To be asked now and then, at the least before each removal.
+    pub fn holds(&mut self) -> bool {
+        let boot_ms = self.clock.boot_ms();
+        let base_ms = self.clock.now().ms().saturating_sub(boot_ms);
+        if base_ms.saturating_sub(self.base_ms).saturating_abs() > Self::FAR_MS {
+            (self.base_ms, self.since_boot_ms) = (base_ms, boot_ms);
+        }
+        boot_ms.saturating_sub(self.since_boot_ms) >= Self::WAIT_MS
+    }
+}
+
 /// This boot of this machine, from `/proc/sys/kernel/random/boot_id`; empty where there is none.
 #[must_use]
 pub fn boot_id() -> String {
@@ -179,5 +223,26 @@ mod tests {
         );
         clock.set_wall(Timestamp(0));
         assert_eq!((clock.now(), clock.boot_ms() - boot), (Timestamp(0), 2_000));
+    }
+
+    #[test]
+    fn a_clock_that_was_set_far_is_believed_after_a_day() {
+        let clock = Clock::manual(Timestamp::from_secs(1_800_000_000));
+        let day = Duration::from_secs(86_400);
+        let mut steady = Steady::new(clock.clone(), Some(clock.now().plus_ms(-60_000)));
+        assert!(steady.holds());
+        clock.set_wall(clock.now().plus_ms(10 * 365 * 86_400_000));
+        assert!(!steady.holds());
+        clock.advance(day / 2);
+        assert!(!steady.holds());
+        clock.set_wall(Timestamp::from_secs(1_800_000_000));
+        clock.advance(day / 2);
+        assert!(!steady.holds(), "it was set again");
+        clock.advance(day);
+        assert!(steady.holds());
+        let ahead = Timestamp::from_secs(2_200_000_000);
+        let mut steady = Steady::new(Clock::manual(ahead), Some(clock.now()));
+        assert!(!steady.holds(), "a start far from what is stored");
+        assert!(Steady::new(clock, None).holds());
     }
 }

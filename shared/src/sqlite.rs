@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+pub mod rescue;
 
 mod pulse;
 
@@ -170,6 +173,8 @@ pub fn open_reader(path: &Path) -> Result<Connection, SqliteError> {
 
 /// Makes a new file for the owner alone; SQLite gives the files beside it (`-wal`, `-shm`) the same mode. Where this
 /// cannot be done, SQLite says why in its next call.
+///
+/// Its name is on disk before anything is committed: SQLite syncs the directory for its log only.
 fn make_private(path: &Path) {
     use std::os::unix::fs::OpenOptionsExt as _;
     let made = std::fs::OpenOptions::new()
@@ -177,7 +182,14 @@ fn make_private(path: &Path) {
         .write(true)
         .mode(0o600)
         .open(path);
-    drop(made);
+    if made.is_ok()
+        && let Some(directory) = path.parent()
+    {
+        let synced = std::fs::File::open(directory).and_then(|directory| directory.sync_all());
+        if let Err(error) = synced {
+            tracing::warn!(%error, path = %path.display(), "the name of a new file could not be synced");
+        }
+    }
 }
 
 #[expect(
@@ -252,7 +264,43 @@ pub fn is_sound(connection: &Connection, path: &Path) -> Result<bool, SqliteErro
     Ok(word == "ok")
 }
 
-/// Moves a damaged file (and its `-wal`, `-shm`) aside under a name with the time; returns that name.
+/// A file up to this size is checked whole at each start (about half a second); a larger one when it is suspected.
+const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
+
+/// Leaves word that a file is to be checked whole at the next start.
+pub fn suspect(path: &Path) {
+    if let Err(error) = std::fs::write(suspicion(path), b"") {
+        tracing::warn!(%error, path = %path.display(), "a damaged file could not be marked");
+    }
+}
+
+/// Whether a file that was just opened hangs together; not asked of a large one that nobody suspects.
+///
+/// # Errors
+/// [`SqliteError::Sqlite`]; of damage, [`SqliteError::is_corrupt`] holds.
+pub fn check_at_start(connection: &Connection, path: &Path) -> Result<(), SqliteError> {
+    let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
+    if (small || suspicion(path).exists()) && !is_sound(connection, path)? {
+        return Err(SqliteError::Sqlite {
+            path: path.to_owned(),
+            source: rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error {
+                    code: rusqlite::ErrorCode::DatabaseCorrupt,
+                    extended_code: rusqlite::ffi::SQLITE_CORRUPT,
+                },
+                Some("quick_check found damage".to_owned()),
+            ),
+        });
+    }
+    let _ = std::fs::remove_file(suspicion(path));
+    Ok(())
+}
+
+fn suspicion(path: &Path) -> PathBuf {
+    path.with_extension("db.suspect")
+}
+
+/// Moves a damaged file (and its `-wal`, `-shm`, `-journal`) aside under a name with the time; returns that name.
 ///
 /// # Errors
 /// The file system's own.
@@ -262,7 +310,8 @@ pub fn set_aside(path: &Path, now: crate::clock::Timestamp) -> std::io::Result<P
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let aside = path.with_file_name(format!("{name}.damaged-{}", now.ms()));
     std::fs::rename(path, &aside)?;
-    for suffix in ["-wal", "-shm"] {
+    let _ = std::fs::remove_file(suspicion(path));
+    for suffix in ["-wal", "-shm", "-journal"] {
         let from = path.with_file_name(format!("{name}{suffix}"));
         if from.exists() {
             std::fs::rename(
@@ -287,6 +336,7 @@ enum Message {
 pub struct Writer {
     sender: std_mpsc::SyncSender<Message>,
     path: PathBuf,
+    damaged: CancellationToken,
     pulse: Arc<Pulse>,
 }
 
@@ -318,6 +368,7 @@ impl Writer {
         Ok(Self {
             sender,
             path: path.to_owned(),
+            damaged: CancellationToken::new(),
             pulse,
         })
     }
@@ -326,6 +377,23 @@ impl Writer {
     #[must_use]
     pub fn figures(&self) -> WriterFigures {
         self.pulse.figures()
+    }
+
+    /// Cancelled once the file turned out to be damaged, here or ([`Self::saw`]) to whoever reads it: the process is to
+    /// end in order, so that its next start sets the file aside.
+    #[must_use]
+    pub const fn damaged(&self) -> &CancellationToken {
+        &self.damaged
+    }
+
+    /// Notes an error of this file; returns it.
+    pub fn saw(&self, error: SqliteError) -> SqliteError {
+        if error.is_corrupt() && !self.damaged.is_cancelled() {
+            tracing::error!(error = %crate::error::Chain(&error), "a file is damaged");
+            suspect(&self.path);
+            self.damaged.cancel();
+        }
+        error
     }
 
     /// Runs `job` in a group commit; the answer comes after the commit is on disk.
@@ -339,7 +407,10 @@ impl Writer {
     {
         let (message, answer) = self.message(job);
         self.send(message).await?;
-        answer.await.map_err(|_| SqliteError::Stopped)?
+        answer
+            .await
+            .map_err(|_| SqliteError::Stopped)?
+            .map_err(|error| self.saw(error))
     }
 
     /// The same for a thread that may block.
@@ -356,7 +427,10 @@ impl Writer {
         self.sender
             .send(message)
             .map_err(|_| SqliteError::Stopped)?;
-        answer.blocking_recv().map_err(|_| SqliteError::Stopped)?
+        answer
+            .blocking_recv()
+            .map_err(|_| SqliteError::Stopped)?
+            .map_err(|error| self.saw(error))
     }
 
     /// Runs `job` on the writer's thread outside any transaction (backup, checkpoint, vacuum).

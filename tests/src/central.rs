@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::process::{self, Kill, Process, free_udp_and_tcp_port};
+use crate::shim::Envs;
 
 /// Long enough for a loaded machine.
 const START_LIMIT: Duration = Duration::from_secs(30);
@@ -26,6 +27,7 @@ pub struct Central {
     client: reqwest::Client,
     cookie: String,
     csrf: String,
+    envs: Envs,
 }
 
 /// A customer with one site.
@@ -43,7 +45,7 @@ impl Central {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start_with_tcp(dir: &Path, config: &str) -> anyhow::Result<Self> {
-        Self::begin(dir, config, Some(free_udp_and_tcp_port()?)).await
+        Self::begin(dir, config, Envs::new(), Some(free_udp_and_tcp_port()?)).await
     }
 
     /// Starts Central on an empty directory and sets up its first admin.
@@ -59,10 +61,23 @@ impl Central {
     /// # Errors
     /// Whatever failed, in words.
     pub async fn start_with(dir: &Path, config: &str) -> anyhow::Result<Self> {
-        Self::begin(dir, config, None).await
+        Self::begin(dir, config, Envs::new(), None).await
     }
 
-    async fn begin(dir: &Path, config: &str, tcp_port: Option<u16>) -> anyhow::Result<Self> {
+    /// The same with an environment that every start has.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn start_under(dir: &Path, config: &str, envs: Envs) -> anyhow::Result<Self> {
+        Self::begin(dir, config, envs, None).await
+    }
+
+    async fn begin(
+        dir: &Path,
+        config: &str,
+        envs: Envs,
+        tcp_port: Option<u16>,
+    ) -> anyhow::Result<Self> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::create_dir_all(dir)?;
         std::fs::write(dir.join("central.toml"), config)?;
@@ -75,6 +90,7 @@ impl Central {
             client: reqwest::Client::new(),
             cookie: String::new(),
             csrf: String::new(),
+            envs,
         };
         central.restart(&[]).await?;
         let link = central.cli(&["setup-link"])?;
@@ -90,6 +106,20 @@ impl Central {
             .context("a token against forgery")?
             .to_owned();
         Ok(central)
+    }
+
+    /// Signs the admin in again (a session ends when nobody uses it for long).
+    ///
+    /// # Errors
+    /// Whatever the API said.
+    pub async fn sign_in(&mut self) -> anyhow::Result<()> {
+        let body = json!({ "user_name": "ada", "password": PASSWORD });
+        let session = self.post("/session", body).await?;
+        self.csrf = session["csrf_token"]
+            .as_str()
+            .context("a token against forgery")?
+            .to_owned();
+        Ok(())
     }
 
     /// Starts the process again on the same data and ports, with more environment (`FARWATCH_FAILPOINT`).
@@ -124,9 +154,10 @@ impl Central {
             format!("127.0.0.1:{}", self.http_port),
             format!("127.0.0.1:{}", self.quic_port),
         );
-        let envs: Vec<_> = envs
+        let envs: Envs = envs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .chain(self.envs.iter().cloned())
             .collect();
         let tcp = self
             .tcp_address()
@@ -156,6 +187,11 @@ impl Central {
         Ok(())
     }
 
+    /// What every start from now on has in its environment.
+    pub fn set_envs(&mut self, envs: Envs) {
+        self.envs = envs;
+    }
+
     /// Ends the process; the data stays.
     pub fn end(&mut self, how: Kill) {
         if let Some(mut process) = self.process.take() {
@@ -168,6 +204,12 @@ impl Central {
         self.process
             .as_mut()
             .is_none_or(|process| process.ended().is_some())
+    }
+
+    /// Where browsers reach it.
+    #[must_use]
+    pub fn http_address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.http_port))
     }
 
     /// Where probes reach it.

@@ -4,6 +4,11 @@
 //! - [`central`] Central as a process, and its API as a browser would use it
 //! - [`probe`] a probe as a process
 //! - [`eventually`] wait for a state with a limit, never for a time
+//! - [`shim`] clocks, files and limits of a program, moved and written down from outside
+//! - [`disk`] what a disk holds after the power went
+//! - [`tmpfs`] a disk that can be filled
+//! - [`shown`] what Central's own code shows of a directory
+//! - [`damage`] what a bad disk does to files
 //! - [`gauge`] what a process costs, from /proc
 //! - [`checker`] is everything that was durable at the probe shown once by Central, or covered by a gap?
 //! - [`proxy`] a bad network between probe and Central
@@ -12,11 +17,16 @@
 pub mod cable;
 pub mod central;
 pub mod checker;
+pub mod damage;
+pub mod disk;
 pub mod gauge;
 pub mod probe;
 mod process;
 pub mod proxy;
+pub mod shim;
+pub mod shown;
 pub mod tinyproxy;
+pub mod tmpfs;
 pub mod world;
 
 use std::fmt::Debug;

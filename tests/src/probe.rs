@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::process::{self, Kill, Process};
+use crate::shim::Envs;
 
 /// A probe, with a data directory that outlives its process.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Probe {
     /// Its `probe.toml`.
     config: Option<PathBuf>,
     process: Option<Process>,
+    envs: Envs,
 }
 
 impl Probe {
@@ -23,25 +25,37 @@ impl Probe {
     /// # Errors
     /// What `farwatch-probe join` said.
     pub fn join(dir: &Path, token: &str) -> anyhow::Result<Self> {
-        let at = dir.display().to_string();
-        process::run("farwatch-probe", &["join", token, "--data-dir", &at])?;
-        Ok(Self::at(dir))
+        Self::join_under(dir, token, Envs::new())
     }
 
-    /// The same with a configuration file of this text.
+    /// The same with an environment that joining and every start has.
     ///
     /// # Errors
     /// What `farwatch-probe join` said.
-    pub fn join_with(dir: &Path, token: &str, config: &str) -> anyhow::Result<Self> {
-        let path = dir.with_extension("toml");
-        std::fs::write(&path, config)?;
-        let (at, file) = (dir.display().to_string(), path.display().to_string());
-        let args = ["join", token, "--data-dir", &at, "--config", &file];
-        process::run("farwatch-probe", &args)?;
-        Ok(Self {
-            config: Some(path),
+    pub fn join_under(dir: &Path, token: &str, envs: Envs) -> anyhow::Result<Self> {
+        Self::join_with(dir, token, "", envs)
+    }
+
+    /// The same with a configuration file of this text, when there is one.
+    ///
+    /// # Errors
+    /// What `farwatch-probe join` said.
+    pub fn join_with(dir: &Path, token: &str, config: &str, envs: Envs) -> anyhow::Result<Self> {
+        let mut probe = Self {
+            envs,
             ..Self::at(dir)
-        })
+        };
+        if !config.is_empty() {
+            let path = dir.with_extension("toml");
+            std::fs::write(&path, config)?;
+            probe.config = Some(path);
+        }
+        let at = dir.display().to_string();
+        let file = probe.config.as_ref().map(|path| path.display().to_string());
+        let mut args = vec!["join", token, "--data-dir", &at];
+        args.extend(file.iter().flat_map(|file| ["--config", file]));
+        process::run_under("farwatch-probe", &args, &probe.envs)?;
+        Ok(probe)
     }
 
     /// A probe whose directory is there already (a copy of another's, say).
@@ -51,7 +65,13 @@ impl Probe {
             dir: dir.to_owned(),
             config: None,
             process: None,
+            envs: Envs::new(),
         }
+    }
+
+    /// What every start from now on has in its environment.
+    pub fn set_envs(&mut self, envs: Envs) {
+        self.envs = envs;
     }
 
     /// Starts the process, with more environment (`FARWATCH_FAILPOINT`).
@@ -68,9 +88,10 @@ impl Probe {
     /// It is not built.
     pub fn start_with(&mut self, more: &[&str], envs: &[(&str, &str)]) -> anyhow::Result<()> {
         let at = self.dir.display().to_string();
-        let envs: Vec<_> = envs
+        let envs: Envs = envs
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .chain(self.envs.iter().cloned())
             .collect();
         let file = self.config.as_ref().map(|path| path.display().to_string());
         let mut args = vec!["run", "--data-dir", &at];

@@ -111,8 +111,21 @@ impl Drop for Process {
 /// # Errors
 /// It failed: with what it said.
 pub(crate) fn run(program: &str, args: &[&str]) -> anyhow::Result<serde_json::Value> {
+    run_under(program, args, &[])
+}
+
+/// The same with more environment.
+///
+/// # Errors
+/// It failed: with what it said.
+pub(crate) fn run_under(
+    program: &str,
+    args: &[&str],
+    envs: &[(String, String)],
+) -> anyhow::Result<serde_json::Value> {
     let output = Command::new(binary(program)?)
         .env("RUST_BACKTRACE", "0")
+        .envs(envs.iter().cloned())
         .args(args)
         .stdin(Stdio::null())
         .output()

@@ -14,6 +14,7 @@ use crate::eventually;
 use crate::probe::Probe;
 use crate::process::{Kill, free_udp_and_tcp_port};
 use crate::proxy::Proxy;
+use crate::shim::Envs;
 
 /// How often the probes of the tests poll.
 pub const POLL: Duration = Duration::from_secs(2);
@@ -115,6 +116,26 @@ impl World {
         Self::joined(site, &customer, &range, &[], dir, central, "")
     }
 
+    /// Devices from 127.31.`net`.1 on, both programs with an environment of their own, their data in `dir`: `central` and
+    /// `probe`.
+    ///
+    /// # Errors
+    /// Whatever failed, in words.
+    pub async fn under(
+        dir: tempfile::TempDir,
+        net: u8,
+        (of_central, of_probe): (Envs, Envs),
+        shape: impl FnOnce(Builder) -> Builder,
+    ) -> anyhow::Result<Self> {
+        let builder = Site::builder()
+            .first(Ipv4Addr::new(127, 31, net, 1))
+            .port(free_udp_and_tcp_port()?);
+        let site = shape(builder).start().await.context("the pretend site")?;
+        let central = Central::start_under(&dir.path().join("central"), "", of_central).await?;
+        let (customer, range) = (format!("Customer {net}"), format!("127.31.{net}.0/26"));
+        Self::joined_under(site, (&customer, &range), &[], dir, central, ("", of_probe))
+    }
+
     fn joined(
         site: Site,
         customer: &str,
@@ -123,6 +144,24 @@ impl World {
         dir: tempfile::TempDir,
         central: Central,
         probe_toml: &str,
+    ) -> anyhow::Result<Self> {
+        Self::joined_under(
+            site,
+            (customer, range),
+            configure,
+            dir,
+            central,
+            (probe_toml, Envs::new()),
+        )
+    }
+
+    fn joined_under(
+        site: Site,
+        (customer, range): (&str, &str),
+        configure: &[&str],
+        dir: tempfile::TempDir,
+        central: Central,
+        (probe_toml, of_probe): (&str, Envs),
     ) -> anyhow::Result<Self> {
         let mut more = vec![
             "--credential-v2c",
@@ -141,7 +180,7 @@ impl World {
         more.extend(configure);
         let place = central.place(customer, &[range], site.port(), &more)?;
         let token = central.token(&place.site)?;
-        let mut probe = Probe::join_with(&dir.path().join("probe"), &token, probe_toml)?;
+        let mut probe = Probe::join_with(&dir.path().join("probe"), &token, probe_toml, of_probe)?;
         probe.start(&[])?;
         Ok(Self {
             central,

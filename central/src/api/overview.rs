@@ -110,7 +110,7 @@ async fn get_overview(
             let reporting = probes
                 .iter()
                 .filter(|probe| {
-                    let at = probe.last_heard.max(heard.0.get(&probe.id).copied());
+                    let at = heard.0.get(&probe.id).copied().or(probe.last_heard);
                     at.is_some_and(|at| now.since(at) < SILENT_MS)
                 })
                 .count();
@@ -150,6 +150,13 @@ pub(super) fn notes(central: &Central) -> Vec<String> {
             (1.0 - free) * 100.0
         ));
     }
+    notes.extend(
+        crate::store::rescue::set_aside_in(&central.settings.data_dir)
+            .into_iter()
+            .map(|name| {
+                format!("A damaged file was set aside as {name}: what could be read of it lives on. Delete it when nobody needs it any more.")
+            }),
+    );
     notes
 }
 

@@ -295,7 +295,7 @@ pub(super) fn spool_of(status: Option<&Status>) -> ProbeSpool {
 
 fn put_together(central: &Central, row: ProbeRow, now: Timestamp) -> Probe {
     let live = central.live.probes().get(row.id);
-    let heard = live.as_ref().and_then(|p| p.last_heard).max(row.last_heard);
+    let heard = live.as_ref().and_then(|p| p.last_heard).or(row.last_heard);
     let state = match (&row.revoked, &live) {
         (Some(_), _) => ProbeState::Revoked,
         (None, Some(live)) => ProbeState::from_word(live.state(now)).unwrap_or(ProbeState::Late),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use farwatch_shared::clock::Timestamp;
+use farwatch_shared::clock::{Steady, Timestamp};
 use farwatch_shared::error::Chain;
 use farwatch_shared::sqlite::SqliteError;
 use rusqlite::Connection;
@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::Central;
 use crate::config::Retention;
-use crate::store::reserve;
+use crate::store::{rescue, reserve};
 
 /// Between two rounds.
 const EVERY: Duration = Duration::from_secs(600);
+/// The spare copy of central.db is made anew once in so many rounds: every hour.
+const SPARE_EVERY: u32 = 6;
 /// Rows of one table in one transaction: live work waits no longer for it than for a large batch.
 const AT_ONCE: i64 = 5_000;
 const DAY_MS: i64 = 86_400_000;
@@ -25,10 +27,23 @@ pub(super) async fn run(
 ) -> Result<(), SqliteError> {
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut rounds = 0_u32;
+    let newest = central.store.read(newest).await.unwrap_or_default();
+    let mut steady = Steady::new(central.clock.clone(), newest);
     let keep_ms = i64::try_from(retention.events.as_millis()).unwrap_or(i64::MAX);
     while drain.run_until_cancelled(ticks.tick()).await.is_some() {
         let now = central.clock.now();
         keep_reserve(&central).await;
+        if rounds.is_multiple_of(SPARE_EVERY) {
+            keep_spare(&central).await;
+        }
+        rounds = rounds.wrapping_add(1);
+        if !steady.holds() {
+            tracing::warn!(
+                "the clock was set far, or is far from what is stored: nothing is removed for its age until it has stood for a day"
+            );
+            continue;
+        }
         loop {
             match central.store.write(move |c| round(c, now, keep_ms)).await {
                 Ok(true) if !drain.is_cancelled() => {}
@@ -44,6 +59,13 @@ pub(super) async fn run(
     Ok(())
 }
 
+async fn keep_spare(central: &Central) {
+    let dir = central.settings.data_dir.clone();
+    if let Ok(Err(why)) = tokio::task::spawn_blocking(move || rescue::keep_spare(&dir)).await {
+        tracing::warn!("no spare copy of central.db was made: {why}");
+    }
+}
+
 async fn keep_reserve(central: &Central) {
     let dir = central.settings.data_dir.clone();
     match tokio::task::spawn_blocking(move || reserve::keep(&dir)).await {
@@ -53,6 +75,16 @@ async fn keep_reserve(central: &Central) {
         }
         Ok(Err(error)) => tracing::warn!(%error, "the reserve could not be made"),
     }
+}
+
+/// The newest moment at which anything is known to have been written here.
+fn newest(c: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    c.query_row(
+        "SELECT nullif(max(coalesce((SELECT max(last_heard_ms) FROM probes), 0),
+            coalesce((SELECT at_ms FROM audit ORDER BY id DESC LIMIT 1), 0)), 0)",
+        [],
+        |row| row.get(0),
+    )
 }
 
 /// Removes a part; `true` when there may be more.

@@ -95,7 +95,7 @@ impl Ca {
     pub fn open(dir: &Path, deployment: DeploymentId) -> Result<Self, CaError> {
         let (key, certificate) = (dir.join("ca.key"), dir.join("ca.pem"));
         match (key.exists(), certificate.exists()) {
-            (false, false) => Self::make(dir, &key, &certificate, deployment)?,
+            (false, false) => Self::make(dir, deployment)?,
             (true, false) => {
                 return Err(CaError::Half {
                     missing: certificate,
@@ -132,27 +132,33 @@ impl Ca {
         })
     }
 
-    fn make(
-        dir: &Path,
-        key_path: &Path,
-        certificate_path: &Path,
-        deployment: DeploymentId,
-    ) -> Result<(), CaError> {
-        let file = |path: &Path| {
-            let path = path.to_owned();
-            move |source| CaError::File { path, source }
+    /// Both files or none: they are made beside `dir`, which then takes its name. A crash in between leaves no half CA.
+    fn make(dir: &Path, deployment: DeploymentId) -> Result<(), CaError> {
+        let new = dir.with_extension("new");
+        let attempt = || -> io::Result<()> {
+            if new.exists() {
+                fs::remove_dir_all(&new)?;
+            }
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(&new)?;
+            let key = KeyPair::generate().map_err(io::Error::other)?;
+            let certificate = ca_params(deployment)
+                .self_signed(&key)
+                .map_err(io::Error::other)?;
+            write_private(&new.join("ca.key"), key.serialize_pem().as_bytes())?;
+            write_private(&new.join("ca.pem"), certificate.pem().as_bytes())?;
+            fs::rename(&new, dir)?;
+            match dir.parent() {
+                Some(parent) => fs::File::open(parent)?.sync_all(),
+                None => Ok(()),
+            }
         };
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(dir)
-            .map_err(file(dir))?;
-        let key = KeyPair::generate()?;
-        let certificate = ca_params(deployment).self_signed(&key)?;
-        // Whole or not there: each under its last name only once it is on disk.
-        write_private(key_path, key.serialize_pem().as_bytes()).map_err(file(key_path))?;
-        write_private(certificate_path, certificate.pem().as_bytes())
-            .map_err(file(certificate_path))?;
+        attempt().map_err(|source| CaError::File {
+            path: dir.to_owned(),
+            source,
+        })?;
         tracing::info!("a new certificate authority was made in {}", dir.display());
         Ok(())
     }

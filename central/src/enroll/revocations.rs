@@ -46,8 +46,9 @@ impl Revocations {
     /// # Errors
     /// It cannot be read; the list stays as it was.
     pub fn reload(&self) -> io::Result<()> {
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
+        // A damaged line takes no other with it: what is not text is none that names a probe.
+        let text = match fs::read(&self.path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(error),
         };

@@ -29,20 +29,20 @@ pub struct Watch {
     live: Live,
     outbox: Outbox,
     clock: Clock,
-    started: Timestamp,
+    started_boot_ms: i64,
 }
 
 impl Watch {
     /// A watch that begins now.
     #[must_use]
     pub fn new(writer: Writer, live: Live, outbox: Outbox, clock: Clock) -> Self {
-        let started = clock.now();
+        let started_boot_ms = clock.boot_ms();
         Self {
             writer,
             live,
             outbox,
             clock,
-            started,
+            started_boot_ms,
         }
     }
 
@@ -71,7 +71,7 @@ impl Watch {
     /// The store's own; whatever was not written is found again at the next look.
     pub async fn look(&self) -> Result<(), SqliteError> {
         let now = self.clock.now();
-        if now.since(self.started) >= GRACE_AFTER_START_MS {
+        if self.clock.boot_ms().saturating_sub(self.started_boot_ms) >= GRACE_AFTER_START_MS {
             for (probe, state) in self.live.probes().newly_silent(now) {
                 if let Err(error) = self.call_silent(probe, state, now).await {
                     self.live.probes().not_yet_silent(probe);

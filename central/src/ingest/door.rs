@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use farwatch_shared::clock::Timestamp;
+use farwatch_shared::link::verify::validity_of;
 use farwatch_shared::link::{CloseCode, Connection, Handshaken, Incoming, Listener, Peer, accept};
 use farwatch_shared::wire::message::enroll::{CertificateAnswer, JoinRequest, RenewRequest};
+use rustls::pki_types::CertificateDer;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
@@ -68,9 +71,13 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
         } = shaken;
         let (enroll, now) = (self.0.enroll.clone(), self.0.clock.now());
         let decided = tokio::task::spawn_blocking(move || {
-            accept(&alpn, &chain, now, &enroll.authority(), |probe| {
-                enroll.look_up(probe)
-            })
+            accept(
+                &alpn,
+                &chain,
+                not_before(now, &chain),
+                &enroll.authority(),
+                |probe| enroll.look_up(probe),
+            )
         })
         .await;
         drop(turn);
@@ -124,4 +131,13 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
         }
         connection.close(CloseCode::Done, "");
     }
+}
+
+/// The time that a certificate is judged by: it was made before it is shown, so that a clock of ours which says otherwise
+/// is behind. Nobody gains by this: what is not signed by our CA is refused before its time is looked at.
+fn not_before(now: Timestamp, chain: &[CertificateDer<'_>]) -> Timestamp {
+    chain
+        .first()
+        .and_then(|leaf| validity_of(leaf))
+        .map_or(now, |(made, _)| now.max(made))
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use farwatch_shared::clock::Timestamp;
+use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::id::{CustomerId, ProbeId, SiteId};
 use farwatch_shared::link::Transport;
 use farwatch_shared::wire::message::session::Status;
@@ -59,17 +59,33 @@ pub struct CameFrom<'a> {
 /// All probes, by id.
 #[derive(Debug, Default)]
 pub struct Probes {
-    now: Mutex<HashMap<ProbeId, ProbeNow>>,
+    now: Mutex<Known>,
+    /// `None`: times are taken as they are given.
+    clock: Option<Clock>,
 }
+
+#[derive(Debug, Default)]
+struct Known {
+    probes: HashMap<ProbeId, ProbeNow>,
+    /// Wall clock minus boot-time clock when these times were last right, ms.
+    base_ms: i64,
+}
+
+/// A wall clock that is further from where it was was set; less is its own unsteadiness.
+const WAS_SET_MS: i64 = 1_000;
 
 impl Probes {
     /// As central.db has them: none is connected, and each was last heard when it was.
-    pub(super) fn load(c: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn load(c: &Connection, clock: &Clock) -> rusqlite::Result<Self> {
         let mut now = HashMap::new();
+        let started = clock.now();
         let mut rows = c.prepare("SELECT id, customer_id, site_id, last_heard_ms, peer_address, last_status FROM probes WHERE revoked_ms IS NULL")?;
         let mut rows = rows.query([])?;
         while let Some(row) = rows.next()? {
-            let last_heard: Option<Timestamp> = row.get(3)?;
+            // Nobody was heard in the future: the clock was ahead when it was written.
+            let last_heard = row
+                .get::<_, Option<Timestamp>>(3)?
+                .map(|at| at.min(started));
             let status: String = row.get(5)?;
             let status = serde_json::from_str(&status)
                 .ok()
@@ -100,7 +116,11 @@ impl Probes {
             );
         }
         Ok(Self {
-            now: Mutex::new(now),
+            now: Mutex::new(Known {
+                probes: now,
+                base_ms: base_ms(clock),
+            }),
+            clock: Some(clock.clone()),
         })
     }
 
@@ -206,8 +226,43 @@ impl Probes {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ProbeId, ProbeNow>> {
-        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When somebody has set the wall clock, every moment remembered here moves with it: how long ago a probe was heard
+    /// is what counts, and a clock that is set back must not keep a silent probe's devices green, nor one that is set
+    /// forward call everybody silent.
+    fn lock(&self) -> MappedGuard<'_> {
+        let mut known = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(clock) = &self.clock {
+            let base_ms = base_ms(clock);
+            let moved = base_ms.saturating_sub(known.base_ms);
+            if moved.saturating_abs() > WAS_SET_MS {
+                known.base_ms = base_ms;
+                known
+                    .probes
+                    .values_mut()
+                    .for_each(|probe| probe.shift(moved));
+            }
+        }
+        MappedGuard(known)
+    }
+}
+
+fn base_ms(clock: &Clock) -> i64 {
+    clock.now().ms().saturating_sub(clock.boot_ms())
+}
+
+/// The map under its lock.
+struct MappedGuard<'a>(std::sync::MutexGuard<'a, Known>);
+
+impl std::ops::Deref for MappedGuard<'_> {
+    type Target = HashMap<ProbeId, ProbeNow>;
+    fn deref(&self) -> &Self::Target {
+        &self.0.probes
+    }
+}
+
+impl std::ops::DerefMut for MappedGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0.probes
     }
 }
 
@@ -233,6 +288,20 @@ impl ProbeNow {
             silent: false,
             states_as_of: None,
             current: false,
+        }
+    }
+
+    fn shift(&mut self, ms: i64) {
+        let times = [
+            &mut self.last_heard,
+            &mut self.connected_since,
+            &mut self.states_as_of,
+        ];
+        for at in times.into_iter().flatten() {
+            *at = at.plus_ms(ms);
+        }
+        if let Some((at, _)) = &mut self.status {
+            *at = at.plus_ms(ms);
         }
     }
 
@@ -292,5 +361,36 @@ mod tests {
         probes.connected(&scope, 2, NOWHERE, Timestamp(200_000));
         probes.heard(scope.probe(), Timestamp(201_000));
         assert_eq!(as_of(), Some(Timestamp(4_000)));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_makes_nobody_silent_and_hides_no_silence() {
+        let scope = ProbeScope::new(
+            CustomerId::generate(),
+            SiteId::generate(),
+            ProbeId::generate(),
+        );
+        let clock = Clock::manual(Timestamp(1_800_000_000_000));
+        let probes = Probes {
+            now: Mutex::new(Known {
+                probes: HashMap::new(),
+                base_ms: base_ms(&clock),
+            }),
+            clock: Some(clock.clone()),
+        };
+        probes.connected(&scope, 1, NOWHERE, clock.now());
+        for hours in [10 * 8_760, -10 * 8_760, 1, -1] {
+            clock.advance(std::time::Duration::from_secs(50));
+            clock.set_wall(clock.now().plus_ms(hours * 3_600_000));
+            assert_eq!(probes.newly_silent(clock.now()).len(), 0, "{hours} h");
+            assert_eq!(
+                probes.get(scope.probe()).unwrap().state(clock.now()),
+                "late"
+            );
+            clock.advance(std::time::Duration::from_secs(11));
+            assert_eq!(probes.newly_silent(clock.now()).len(), 1, "{hours} h");
+            probes.not_yet_silent(scope.probe());
+            probes.heard(scope.probe(), clock.now());
+        }
     }
 }

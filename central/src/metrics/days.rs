@@ -23,6 +23,8 @@ use super::shape::Shape;
 
 /// Idle readers kept open, over all files: each has a page cache of its own.
 const READERS: usize = 24;
+/// A file up to this size is checked whole at each start: some tenths of a second.
+const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What one file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,18 +145,15 @@ pub(super) struct Reader {
 
 impl Days {
     pub(super) fn open(kind: Kind, folder: PathBuf, clock: Clock) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&folder)?;
-        let mut there = BTreeSet::new();
+        make_durably(&folder)?;
+        let (mut there, mut begun) = (BTreeSet::new(), Vec::new());
         for entry in std::fs::read_dir(&folder)? {
-            if let Some(day) = entry?
-                .file_name()
-                .to_str()
-                .and_then(|name| kind.parse(name))
-            {
-                there.insert(day);
-            }
+            let name = entry?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            there.extend(kind.parse(name));
+            begun.extend(name.strip_suffix("-journal").and_then(|of| kind.parse(of)));
         }
-        Ok(Self {
+        let this = Self {
             kind,
             folder,
             clock,
@@ -165,7 +164,43 @@ impl Days {
             writer: Mutex::default(),
             damaged: Mutex::default(),
             broken: Mutex::default(),
-        })
+        };
+        begun.into_iter().for_each(|day| this.finish_making(day));
+        this.check_small();
+        Ok(this)
+    }
+
+    /// What a damaged page hides is missed by nobody who asks for something else: small files are looked at whole at each
+    /// start. (Large ones tell when they are read.)
+    fn check_small(&self) {
+        for day in self.within(i64::MIN, i64::MAX) {
+            let path = self.path(day);
+            let small = std::fs::metadata(&path).is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
+            if !small {
+                continue;
+            }
+            let sound = sqlite::open_reader(&path).and_then(|c| sqlite::is_sound(&c, &path));
+            match sound {
+                Ok(true) => {}
+                Ok(false) => self.report_damaged(day),
+                Err(error) if error.is_corrupt() => self.report_damaged(day),
+                Err(error) => {
+                    tracing::warn!(day = self.kind.name(day), error = %farwatch_shared::error::Chain(&error), "a day's file could not be checked");
+                }
+            }
+        }
+    }
+
+    /// A file that was being made when the power went has a journal, which only a writer may roll back: until then
+    /// nobody could read it.
+    fn finish_making(&self, day: i64) {
+        match self.connect(day) {
+            Ok(_) => {}
+            Err(error) if error.is_corrupt() => self.report_damaged(day),
+            Err(error) => {
+                tracing::warn!(day = self.kind.name(day), error = %farwatch_shared::error::Chain(&error), "a day's file that was being made could not be finished");
+            }
+        }
     }
 
     pub(super) fn path(&self, day: i64) -> PathBuf {
@@ -224,7 +259,8 @@ impl Days {
                 let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
                 let value = write(&tx)?;
                 tx.commit()?;
-                connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)")?;
+                // Raw batches go after this: what was written must not hang on a log whose damage nobody would notice.
+                connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
                 Ok((value, connection))
             });
         match result {
@@ -263,7 +299,8 @@ impl Days {
         self.alone(day, |connection| vacuum(connection))
     }
 
-    /// Runs `read` on a reader of that day; `None` when there is no file, or it is damaged (then it is set aside soon).
+    /// Runs `read` on a reader of that day; `None` when there is no file, or it was made and holds nothing yet, or it is
+    /// damaged (then it is set aside soon).
     pub(super) fn read<T>(
         &self,
         day: i64,
@@ -281,10 +318,16 @@ impl Days {
                 .map(|at| readers.remove(at).1)
         };
         let result = idle
-            .map_or_else(|| self.open_reader(day), Ok)
-            .and_then(|mut reader| read(&mut reader).map(|value| (value, reader)));
+            .map_or_else(|| self.open_reader(day), |idle| Ok(Some(idle)))
+            .and_then(|reader| {
+                let Some(mut reader) = reader else {
+                    return Ok(None);
+                };
+                read(&mut reader).map(|value| Some((value, reader)))
+            });
         match result {
-            Ok((value, reader)) => {
+            Ok(None) => Ok(None),
+            Ok(Some((value, reader))) => {
                 let mut readers = lock(&self.readers);
                 if closed == self.closed.load(Ordering::Acquire) {
                     readers.push((day, reader));
@@ -352,8 +395,10 @@ impl Days {
     }
 
     /// A device that is not found for damage of the list would look like one without samples: the list is checked once.
-    fn open_reader(&self, day: i64) -> Result<Reader, ReadError> {
-        let reader = Reader::open(&self.path(day))?;
+    fn open_reader(&self, day: i64) -> Result<Option<Reader>, ReadError> {
+        let Some(reader) = Reader::open(&self.path(day))? else {
+            return Ok(None);
+        };
         if !lock(&self.looked_at).contains(&day) {
             let said: String =
                 reader
@@ -364,7 +409,7 @@ impl Days {
             }
             lock(&self.looked_at).insert(day);
         }
-        Ok(reader)
+        Ok(Some(reader))
     }
 
     /// A day's file turned out to be damaged.
@@ -435,6 +480,18 @@ pub(super) fn vacuum(connection: &Connection) -> rusqlite::Result<()> {
     let mut rows = statement.query([])?;
     while rows.next()?.is_some() {}
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")
+}
+
+/// Makes a folder whose name is on disk before anything is kept in it.
+fn make_durably(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(folder)?;
+    match folder.parent() {
+        Some(parent) => std::fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 /// Why a day file could not be read.
@@ -567,13 +624,15 @@ pub(super) fn not_rolled(connection: &Connection, probe: ProbeId) -> rusqlite::R
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self, ReadError> {
+    /// `None` when the file has no tables yet: its maker died between making it and its first commit.
+    fn open(path: &Path) -> Result<Option<Self>, ReadError> {
         let connection = sqlite::open_reader(path)?;
-        Ok(Self {
+        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((version > 0).then(|| Self {
             connection,
             shapes: HashMap::new(),
             sources: HashMap::new(),
-        })
+        }))
     }
 
     /// A shape by its hash.

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 /// After this long without a word from the probe, its devices are `unknown`.
 pub const SILENT_MS: i64 = 60_000;
 
-/// Until when each probe's states are known to be current. What memory knows is laid over what the table knows.
+/// Until when each probe's states are known to be current. What memory knows takes the place of what the table knows: it
+/// follows the clock when that is set.
 #[derive(Clone, Debug, Default)]
 pub struct Heard(pub HashMap<ProbeId, Timestamp>);
 
@@ -41,7 +42,7 @@ impl DevicePresence {
             let revoked: Option<Timestamp> = row.get(2)?;
             let heard = match revoked {
                 Some(_) => Timestamp(0),
-                None => stored.max(live.0.get(&id).copied()).unwrap_or_default(),
+                None => live.0.get(&id).copied().or(stored).unwrap_or_default(),
             };
             probes.insert(id, heard);
         }

@@ -128,6 +128,22 @@ impl Pending {
         self.probe_gaps.push(gap);
     }
 
+    /// Everything that waits is this much later, in seconds: the clock that its slots were counted by was set.
+    pub fn shift(&mut self, by_s: i64) {
+        for item in &mut self.items {
+            let slot_s = match item {
+                Item::Poll(reading) => &mut reading.slot_s,
+                Item::Ping(reading) => &mut reading.slot_s,
+                Item::Missing(missing) => &mut missing.first_slot_s,
+            };
+            *slot_s = slot_s.saturating_add(by_s);
+        }
+        for gap in &mut self.probe_gaps {
+            // Its beginning is of the time before this process: another clock's, maybe.
+            gap.to = gap.to.plus_ms(by_s.saturating_mul(1_000)).max(gap.from);
+        }
+    }
+
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -42,6 +42,7 @@ use crate::spool::Spool;
 
 mod answers;
 mod asking;
+mod clock;
 mod devices;
 
 /// How much may be done here.
@@ -157,6 +158,8 @@ pub struct Working {
     restored: Option<Timestamp>,
     checks: BinaryHeap<Reverse<(i64, DeviceNo, By)>>,
     under_way: BTreeSet<(i64, Key)>,
+    /// Wall clock minus boot-time clock that slots are counted by, ms.
+    base_ms: i64,
     waiting_polls: VecDeque<(Key, i64)>,
     /// Polls that may still start before `volley_at`, when the next ones may.
     volley: usize,
@@ -196,6 +199,7 @@ impl Working {
         let (commands, queue) = mpsc::channel(COMMANDS);
         let (totals_out, totals) = watch::channel(Totals::default());
         let now = parts.clock.now();
+        let base_ms = now.ms().saturating_sub(parts.clock.boot_ms());
         let boot_id = farwatch_shared::clock::boot_id();
         let off_since = match &parts.stored.tick {
             Some(tick) => Some((tick.at, tick.boot_id == boot_id)),
@@ -238,6 +242,7 @@ impl Working {
             restored: None,
             checks: BinaryHeap::new(),
             under_way: BTreeSet::new(),
+            base_ms,
             waiting_polls: VecDeque::new(),
             volley: VOLLEY,
             volley_at: Instant::now(),
@@ -360,6 +365,7 @@ impl Working {
     }
 
     async fn tick(&mut self) {
+        self.follow_clock();
         self.start_checks();
         self.reread();
         let second = match self.slots.step(self.clock.now().secs()) {
@@ -437,6 +443,8 @@ impl Working {
                 outcome,
                 at,
             } => {
+                let slot_s = self.slot_now(slot_s, key);
+                let at = self.moment_now(at);
                 self.under_way.remove(&(slot_s, key));
                 self.schedule.finished(key);
                 self.polled(key, slot_s, ports, outcome, at).await;

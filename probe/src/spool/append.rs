@@ -16,6 +16,22 @@ pub(super) struct Made {
     pub(super) now: Timestamp,
 }
 
+/// Until it is stored, a batch waits no longer than this.
+const WAITS_MS: i64 = 60_000;
+
+impl Made {
+    /// A batch carries the boot-time clock of the newest moment in it, so that Central can tell when that was whatever
+    /// happens to the wall clock.
+    fn when_it_ended(&self, draft: &Draft) -> Self {
+        let waited = self.now.since(draft.to);
+        let plausible = (0..=WAITS_MS).contains(&waited);
+        Self {
+            boot_ms: self.boot_ms - if plausible { waited } else { 0 },
+            ..self.clone()
+        }
+    }
+}
+
 /// Appends drafts to the running epoch; `None` when one of them was encoded for another epoch, and nothing is written.
 pub(super) fn append(
     c: &Connection,
@@ -31,7 +47,7 @@ pub(super) fn append(
     }
     drafts
         .iter()
-        .map(|draft| put(c, running, draft, made))
+        .map(|draft| put(c, running, draft, &made.when_it_ended(draft)))
         .collect::<rusqlite::Result<_>>()
         .map(Some)
 }

@@ -10,9 +10,6 @@ use rusqlite::{Connection, params};
 
 use super::{SCHEMA, SpoolError, SpoolLimits, settle, space};
 
-/// A file up to this size is checked whole at each start (about half a second); a larger one when it is suspected.
-const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
-
 /// How a start went.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opened {
@@ -45,7 +42,6 @@ pub(super) fn open(
                 path: path.to_owned(),
                 source,
             })?;
-            let _ = std::fs::remove_file(suspicion(path));
             set_aside = Some(aside);
             let connection = sqlite::open(path, &SCHEMA)?;
             connection
@@ -96,8 +92,6 @@ pub(super) fn open(
 
 fn try_open(path: &Path) -> Result<Connection, SqliteError> {
     let connection = sqlite::open(path, &SCHEMA)?;
-    let suspected = suspicion(path).exists();
-    let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
     // One statement over each table's root finds gross damage in any file.
     connection
         .query_row(
@@ -106,19 +100,7 @@ fn try_open(path: &Path) -> Result<Connection, SqliteError> {
             |row| row.get::<_, i64>(0),
         )
         .map_err(at(path))?;
-    if (suspected || small) && !sqlite::is_sound(&connection, path)? {
-        return Err(SqliteError::Sqlite {
-            path: path.to_owned(),
-            source: rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error {
-                    code: rusqlite::ErrorCode::DatabaseCorrupt,
-                    extended_code: rusqlite::ffi::SQLITE_CORRUPT,
-                },
-                Some("quick_check found damage".to_owned()),
-            ),
-        });
-    }
-    let _ = std::fs::remove_file(suspicion(path));
+    sqlite::check_at_start(&connection, path)?;
     Ok(connection)
 }
 
@@ -164,17 +146,6 @@ pub(super) fn account_from(c: &Connection, from: Timestamp) -> rusqlite::Result<
 pub(super) fn running(c: &Connection) -> rusqlite::Result<Epoch> {
     c.prepare_cached("SELECT running FROM meta")?
         .query_row([], |row| row.get(0))
-}
-
-/// Leaves word that the file is to be checked at the next start.
-pub(super) fn suspect(path: &Path) {
-    if let Err(error) = std::fs::write(suspicion(path), b"") {
-        tracing::warn!(%error, "the damaged spool could not be marked");
-    }
-}
-
-fn suspicion(path: &Path) -> PathBuf {
-    path.with_extension("db.suspect")
 }
 
 fn at(path: &Path) -> impl Fn(rusqlite::Error) -> SqliteError + '_ {

@@ -149,11 +149,13 @@ impl Working {
     pub(super) async fn pinged(&mut self, answers: Vec<(PingJob, Pinged)>, sent: Moment) {
         let mut all = Outcome::default();
         let seen_at = self.now();
-        for (job, pinged) in answers {
+        let sent = self.moment_now(sent);
+        for (mut job, pinged) in answers {
             let key = Key {
                 device: job.device,
                 work: Work::Ping,
             };
+            job.slot_s = job.slot_s.map(|slot_s| self.slot_now(slot_s, key));
             if let Some(slot_s) = job.slot_s {
                 self.under_way.remove(&(slot_s, key));
                 self.schedule.finished(key);
