@@ -115,8 +115,9 @@ const LOOKS: u32 = 48;
 /// Damaged spots of a table that are looked behind.
 const SPOTS: u32 = 1_000;
 
-/// Carries over the rows of `table` that can be read: from the front until something is in the way, from the back, and by
-/// row number from behind each damaged spot to the next.
+/// Carries over the rows of `table` that can be read.
+///
+/// From the front until something is in the way, from the back, and by row number from behind each damaged spot to the next.
 /// Rows that the new file's own rules refuse (types, checks) stay behind.
 ///
 /// # Errors
