@@ -222,6 +222,15 @@ impl SlotClock {
         Self { newest_s: now_s }
     }
 
+    /// From which second on nothing has been asked for yet. `first_under_way` is the oldest slot without its answer.
+    ///
+    /// The wall clock may have passed into a second whose slots were not started: it does not say how far work has come.
+    #[must_use]
+    pub fn done_until(self, first_under_way: Option<i64>) -> i64 {
+        let next = self.newest_s + 1;
+        first_under_way.map_or(next, |slot_s| slot_s.min(next))
+    }
+
     /// The second to ask [`Schedule::due`] for. `Err` with the new time: the clock was set back by more than
     /// [`BACK_LIMIT_S`]; the schedule must be rebased and every layout gets a new number, so that no slot comes twice.
     pub fn step(&mut self, now_s: i64) -> Result<i64, i64> {
@@ -352,6 +361,17 @@ mod tests {
         assert!((1_001..=1_010).contains(&schedule.entries[&key(1)].next_s));
         let (ran, _) = drive(&mut schedule, 1_001, 1_100);
         assert_eq!(ran.len(), 10, "the old slot of the wheel is dead");
+    }
+
+    #[test]
+    fn a_second_that_nobody_asked_for_is_not_done() {
+        let mut clock = SlotClock::new(1_000);
+        assert_eq!(clock.done_until(None), 1_001);
+        // The wall clock says 1,010, and the slots of 1,010 are under way; then 1,011 begins, unasked.
+        assert_eq!(clock.step(1_010), Ok(1_010));
+        assert_eq!(clock.done_until(Some(1_010)), 1_010);
+        assert_eq!(clock.done_until(Some(1_004)), 1_004);
+        assert_eq!(clock.done_until(None), 1_011);
     }
 
     #[test]

@@ -422,12 +422,8 @@ impl Working {
 
     /// Until when everything is durable once `pending` is.
     fn tick_now(&self) -> Tick {
-        let second = self.clock.now().secs();
-        let at = self
-            .under_way
-            .first()
-            .map_or(second + 1, |(slot_s, _)| *slot_s)
-            .min(second + 1);
+        let first = self.under_way.first().map(|(slot_s, _)| *slot_s);
+        let at = self.slots.done_until(first);
         Tick {
             at: Timestamp::from_secs(at),
             boot_id: self.boot_id.clone(),
