@@ -215,6 +215,7 @@ impl Bench {
             crc: 0,
             boot_id: String::new(),
             boot_ms: 0,
+            closed: NOW,
             from: NOW,
             to: NOW,
             body: body.to_vec(),

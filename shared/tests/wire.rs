@@ -264,6 +264,7 @@ fn golden() -> Vec<Golden> {
             crc: 0x0102_0304,
             boot_id: "1b2c".into(),
             boot_ms: 86_400_000,
+            closed: AT,
             from: AT,
             to: AT,
             body: vec![1, 2, 3],

@@ -115,6 +115,7 @@ fn batch(lane: Lane, seq: u64, kind: u16, body: &[u8]) -> Batch {
         crc: crc32(body),
         boot_id: boot_id(),
         boot_ms: 0,
+        closed: Timestamp(0),
         from: Timestamp(0),
         to: Timestamp(0),
         body: body.to_vec(),

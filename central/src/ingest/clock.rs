@@ -1,8 +1,9 @@
 //! How far a probe's wall clock is from ours.
 //!
 //! Measured at each hello and status, by the fastest message of the last minutes (a lossy way holds some back for
-//! seconds); used beyond 2 s, with hysteresis, so that shown times do not tremble. Batches of another boot, or made
-//! before the probe's clock was set, cannot be measured: they are marked approximate.
+//! seconds); used beyond 2 s, with hysteresis, so that shown times do not tremble. A batch of the same boot says both
+//! clocks of its closing, so that one made before the probe's clock was set is corrected by what the clock was off then.
+//! Batches of another boot cannot be measured: they are marked approximate.
 
 use farwatch_shared::clock::Timestamp;
 
@@ -14,8 +15,6 @@ const ENTER_MS: i64 = 2_000;
 const LEAVE_MS: i64 = 1_000;
 /// A correction moves when the measurement is this far from it.
 const STEP_MS: i64 = 500;
-/// A batch is closed at most this long after the newest time in it.
-const CLOSING_MS: i64 = 15_000;
 
 /// A message that took longer than this did not come late: one of the clocks was set.
 const LONGEST_WAY_MS: i64 = 60_000;
@@ -120,27 +119,31 @@ impl ProbeClock {
         self.used_ms
     }
 
-    /// For a batch closed at `boot_ms` of the boot `boot_id`, with `to` as its newest time.
-    pub(super) fn correction(&self, boot_id: &str, boot_ms: i64, to: Timestamp) -> ClockCorrection {
+    /// For a batch closed at `boot_ms` of the boot `boot_id`, when the probe's wall clock was `closed`.
+    pub(super) fn correction(
+        &self,
+        boot_id: &str,
+        boot_ms: i64,
+        closed: Timestamp,
+    ) -> ClockCorrection {
         if boot_id.is_empty() || boot_id != self.boot_id {
             return ClockCorrection {
                 offset_ms: self.used_ms,
                 approximate: true,
             };
         }
-        // The same boot: the boot-time clock says when the batch was closed, whatever the wall clock was then.
-        let closed = Timestamp(self.base_ms.get().saturating_add(boot_ms));
-        let late_by = closed.since(to.plus_ms(self.measured_ms));
-        if (-LEAVE_MS..=CLOSING_MS).contains(&late_by) {
-            ClockCorrection {
-                offset_ms: self.used_ms,
-                approximate: false,
-            }
-        } else {
-            ClockCorrection {
-                offset_ms: closed.since(to),
-                approximate: true,
-            }
+        // The same boot: the boot-time clock says when that was, whatever the wall clock said then.
+        let off = Timestamp(self.base_ms.get().saturating_add(boot_ms)).since(closed);
+        let as_now = off.saturating_sub(self.measured_ms).saturating_abs() <= STEP_MS;
+        ClockCorrection {
+            offset_ms: if as_now {
+                self.used_ms
+            } else if off.saturating_abs() > ENTER_MS {
+                off
+            } else {
+                0
+            },
+            approximate: false,
         }
     }
 }
@@ -211,12 +214,12 @@ mod tests {
     #[test]
     fn a_batch_of_this_boot_is_exact_and_of_another_approximate() {
         let probe = clock(60_000);
-        let to = NOW.plus_ms(-60_000 - 3_000);
-        let same = probe.correction("boot", 2_500, to);
+        let closed = NOW.plus_ms(-60_000 - 2_500);
+        let same = probe.correction("boot", 2_500, closed);
         assert_eq!((same.offset_ms, same.approximate), (60_000, false));
-        let other = probe.correction("older", 2_500, to);
+        let other = probe.correction("older", 2_500, closed);
         assert_eq!((other.offset_ms, other.approximate), (60_000, true));
-        assert!(probe.correction("", 2_500, to).approximate);
+        assert!(probe.correction("", 2_500, closed).approximate);
     }
 
     #[test]
@@ -224,7 +227,29 @@ mod tests {
         // Booted in 1970; NTP set the clock 4 s after boot; the batch was closed 1 s after boot.
         let probe = clock(0);
         let made = probe.correction("boot", 1_000, Timestamp(900));
-        assert!(made.approximate);
+        assert!(!made.approximate);
         assert_eq!(made.apply(Timestamp(900)), NOW.plus_ms(-4_000));
+    }
+
+    #[test]
+    fn a_batch_is_corrected_by_its_own_clock_before_the_session_has_heard_of_the_change() {
+        // As last measured, the probe was 3 s ahead; it was set 4 s back and its next batch is here before its status.
+        let probe = clock(-3_000);
+        assert_eq!(probe.offset_ms(), -3_000);
+        let closed = NOW.plus_ms(1_000 - 1_000);
+        let made = probe.correction("boot", 6_000, closed);
+        assert_eq!(
+            (made.offset_ms, made.approximate),
+            (0, false),
+            "1 s behind is near enough"
+        );
+        let made = probe.correction("boot", 6_000, closed.plus_ms(-2_000));
+        assert_eq!((made.offset_ms, made.approximate), (3_000, false));
+        assert_eq!(
+            probe
+                .correction("boot", 6_000, Timestamp(i64::MIN))
+                .offset_ms,
+            i64::MAX
+        );
     }
 }

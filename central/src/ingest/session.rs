@@ -383,7 +383,7 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
     fn arrived(&self, frame: &Frame) -> Result<(Lane, Arrived), End> {
         let batch: Batch = frame.decode().map_err(ReadError::from)?;
         let step = self.receiver().batch(&batch)?;
-        let correction = self.correction(&batch.boot_id, batch.boot_ms, batch.to);
+        let correction = self.correction(&batch.boot_id, batch.boot_ms, batch.closed);
         let (lane, live, sound) = match step {
             BatchStep::Commit { lane, live } => (lane, live, true),
             BatchStep::SetAside { lane, .. } => (lane, false, false),
@@ -585,8 +585,8 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
             .clock(self.scope.probe(), offset, false);
     }
 
-    fn correction(&self, boot_id: &str, boot_ms: i64, to: Timestamp) -> ClockCorrection {
-        self.clock().correction(boot_id, boot_ms, to)
+    fn correction(&self, boot_id: &str, boot_ms: i64, closed: Timestamp) -> ClockCorrection {
+        self.clock().correction(boot_id, boot_ms, closed)
     }
 
     fn heard(&self) {

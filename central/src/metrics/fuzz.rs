@@ -304,6 +304,7 @@ impl Bench {
             crc: farwatch_shared::session::crc(body),
             boot_id: String::new(),
             boot_ms: 0,
+            closed: Timestamp::from_secs(NOW_S),
             from: Timestamp::from_secs(NOW_S),
             to: Timestamp::from_secs(NOW_S),
             body: body.to_vec(),

@@ -188,6 +188,7 @@ fn batch(
         crc: crc32fast::hash(&body),
         boot_id: String::new(),
         boot_ms: 0,
+        closed: Timestamp::from_secs(slots().max().unwrap_or(START_S)),
         from: Timestamp::from_secs(slots().min().unwrap_or(START_S)),
         to: Timestamp::from_secs(slots().max().unwrap_or(START_S)),
         body,

@@ -8,28 +8,13 @@ use rusqlite::{Connection, params};
 
 use super::{Draft, Owed, settle, start, to_seq, to_sql};
 
-/// In which boot, and when.
+/// In which boot, and when: both clocks are read at one moment, so that Central can tell when something was whatever
+/// happens to the wall clock later.
 #[derive(Clone, Debug)]
 pub(super) struct Made {
     pub(super) boot_id: Arc<str>,
     pub(super) boot_ms: i64,
     pub(super) now: Timestamp,
-}
-
-/// Until it is stored, a batch waits no longer than this.
-const WAITS_MS: i64 = 60_000;
-
-impl Made {
-    /// A batch carries the boot-time clock of the newest moment in it, so that Central can tell when that was whatever
-    /// happens to the wall clock.
-    fn when_it_ended(&self, draft: &Draft) -> Self {
-        let waited = self.now.since(draft.to);
-        let plausible = (0..=WAITS_MS).contains(&waited);
-        Self {
-            boot_ms: self.boot_ms - if plausible { waited } else { 0 },
-            ..self.clone()
-        }
-    }
 }
 
 /// Appends drafts to the running epoch; `None` when one of them was encoded for another epoch, and nothing is written.
@@ -47,7 +32,7 @@ pub(super) fn append(
     }
     drafts
         .iter()
-        .map(|draft| put(c, running, draft, &made.when_it_ended(draft)))
+        .map(|draft| put(c, running, draft, made))
         .collect::<rusqlite::Result<_>>()
         .map(Some)
 }

@@ -95,7 +95,7 @@ pub(super) fn read(c: &Connection, order: &Order) -> rusqlite::Result<Read> {
         })
     };
     let mut statement = c.prepare_cached(
-        "SELECT seq, kind, version, crc, boot_id, boot_ms, from_ms, to_ms, body, size
+        "SELECT seq, kind, version, crc, boot_id, boot_ms, from_ms, to_ms, body, size, made_ms
          FROM batches LEFT JOIN bodies USING (id)
          WHERE epoch = ?1 AND lane = ?2 AND seq BETWEEN ?3 AND ?4 ORDER BY seq",
     )?;
@@ -129,6 +129,7 @@ pub(super) fn read(c: &Connection, order: &Order) -> rusqlite::Result<Read> {
             crc: expected,
             boot_id: row.get(4)?,
             boot_ms: row.get(5)?,
+            closed: row.get(10)?,
             from: row.get(6)?,
             to: row.get(7)?,
             body,

@@ -153,6 +153,7 @@ impl Probe {
             crc: crc32fast::hash(&body),
             boot_id: String::new(),
             boot_ms: 0,
+            closed: slots().max().unwrap_or_default(),
             from: slots().min().unwrap_or_default(),
             to: slots().max().unwrap_or_default(),
             body,

@@ -193,6 +193,7 @@ fn batch(
         crc: crc32fast::hash(&body),
         boot_id: String::new(),
         boot_ms: 0,
+        closed: now,
         from: now,
         to: now,
         body,

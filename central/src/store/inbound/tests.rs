@@ -69,6 +69,7 @@ impl Bench {
             crc: 0,
             boot_id: String::new(),
             boot_ms: 0,
+            closed: self.now,
             from: self.now,
             to: self.now,
             body,

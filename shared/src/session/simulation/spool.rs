@@ -224,6 +224,7 @@ impl Spool {
                 crc: crc(&body),
                 boot_id: String::new(),
                 boot_ms: 0,
+                closed: Timestamp(row.content.slot * SLOT_MS),
                 from: Timestamp(row.content.gap_from * SLOT_MS),
                 to: Timestamp(row.content.slot * SLOT_MS),
                 body,

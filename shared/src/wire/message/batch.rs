@@ -40,6 +40,8 @@ pub struct Batch {
     pub boot_id: String,
     /// Boot-time clock when it was closed, ms.
     pub boot_ms: i64,
+    /// The wall clock at that moment: all times in it are of this clock.
+    pub closed: Timestamp,
     /// Earliest time in it, probe's wall clock.
     pub from: Timestamp,
     /// Latest time in it.
