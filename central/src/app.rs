@@ -1,5 +1,6 @@
 //! Central put together: the only file that knows how the parts are joined.
 
+mod guard;
 mod listen;
 mod tidy;
 

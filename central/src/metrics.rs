@@ -212,7 +212,13 @@ impl Metrics {
             settings,
             clock,
         };
-        inner.load()?;
+        inner.load().map_err(|error| match error {
+            MetricsError::Read(source)
+            | MetricsError::Sqlite(SqliteError::Sqlite { source, .. }) => {
+                SqliteError::at_start(path, source).into()
+            }
+            other => other,
+        })?;
         Ok(Self(Arc::new(inner)))
     }
 

@@ -576,7 +576,7 @@ impl Spool {
     fn failed(&self, error: SqliteError) -> SpoolError {
         if error.is_full() {
             SpoolError::Full
-        } else if error.is_corrupt() {
+        } else if error.is_corrupt() || error.is_misread() {
             sqlite::suspect(&self.shared.path);
             SpoolError::Damaged(error)
         } else {

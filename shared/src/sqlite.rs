@@ -87,6 +87,29 @@ impl SqliteError {
         }
     }
 
+    /// Of a file that was just opened, that its schema fits and that this program alone writes: what is not there, or
+    /// cannot have been written, is damage like any other.
+    #[must_use]
+    pub fn at_start(path: &Path, source: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::Unknown;
+        let missing = matches!(source, rusqlite::Error::QueryReturnedNoRows)
+            || source.sqlite_error_code() == Some(Unknown);
+        if missing || is_misread(&source) {
+            damage(path, source.to_string())
+        } else {
+            Self::Sqlite {
+                path: path.to_owned(),
+                source,
+            }
+        }
+    }
+
+    /// Whether a value was read that cannot have been written: pages that hang together may be another table's.
+    #[must_use]
+    pub const fn is_misread(&self) -> bool {
+        matches!(self, Self::Sqlite { source, .. } if is_misread(source))
+    }
+
     /// Whether there was no room on the disk.
     #[must_use]
     pub fn is_full(&self) -> bool {
@@ -94,6 +117,32 @@ impl SqliteError {
             Self::Sqlite { source, .. } => is_full(source),
             _ => false,
         }
+    }
+}
+
+const fn is_misread(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{
+        FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error,
+    };
+    matches!(
+        error,
+        FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | Utf8Error(..)
+    )
+}
+
+fn damage(path: &Path, found: String) -> SqliteError {
+    SqliteError::Sqlite {
+        path: path.to_owned(),
+        source: rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error {
+                code: rusqlite::ErrorCode::DatabaseCorrupt,
+                extended_code: rusqlite::ffi::SQLITE_CORRUPT,
+            },
+            Some(found),
+        ),
     }
 }
 
@@ -255,8 +304,12 @@ fn migrate(connection: &mut Connection, path: &Path, schema: &Schema) -> Result<
 /// # Errors
 /// [`SqliteError::Sqlite`] when it cannot even be asked.
 pub fn is_sound(connection: &Connection, path: &Path) -> Result<bool, SqliteError> {
+    says_ok(connection, path, "PRAGMA quick_check(1)")
+}
+
+fn says_ok(connection: &Connection, path: &Path, check: &str) -> Result<bool, SqliteError> {
     let word: String = connection
-        .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
+        .query_row(check, [], |row| row.get(0))
         .map_err(|source| SqliteError::Sqlite {
             path: path.to_owned(),
             source,
@@ -264,40 +317,51 @@ pub fn is_sound(connection: &Connection, path: &Path) -> Result<bool, SqliteErro
     Ok(word == "ok")
 }
 
-/// A file up to this size is checked whole at each start (about half a second); a larger one when it is suspected.
+/// A file up to this size is checked at each start (about half a second); a larger one when it is suspected.
 const CHECKED_BYTES: u64 = 256 * 1024 * 1024;
+/// A file that is suspected again so soon after it was found sound is damaged in a way that no check finds.
+const CLEARED_FOR: Duration = Duration::from_secs(3_600);
 
 /// Leaves word that a file is to be checked whole at the next start.
 pub fn suspect(path: &Path) {
-    if let Err(error) = std::fs::write(suspicion(path), b"") {
+    let found_sound = || std::fs::metadata(cleared(path))?.modified();
+    let again = found_sound().is_ok_and(|at| at.elapsed().unwrap_or_default() < CLEARED_FOR);
+    let word: &[u8] = if again { AGAIN } else { b"" };
+    if let Err(error) = std::fs::write(suspicion(path), word) {
         tracing::warn!(%error, path = %path.display(), "a damaged file could not be marked");
     }
 }
+
+const AGAIN: &[u8] = b"again";
 
 /// Whether a file that was just opened hangs together; not asked of a large one that nobody suspects.
 ///
 /// # Errors
 /// [`SqliteError::Sqlite`]; of damage, [`SqliteError::is_corrupt`] holds.
 pub fn check_at_start(connection: &Connection, path: &Path) -> Result<(), SqliteError> {
+    let suspected = std::fs::read(suspicion(path)).ok();
     let small = std::fs::metadata(path).is_ok_and(|meta| meta.len() <= CHECKED_BYTES);
-    if (small || suspicion(path).exists()) && !is_sound(connection, path)? {
-        return Err(SqliteError::Sqlite {
-            path: path.to_owned(),
-            source: rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error {
-                    code: rusqlite::ErrorCode::DatabaseCorrupt,
-                    extended_code: rusqlite::ffi::SQLITE_CORRUPT,
-                },
-                Some("quick_check found damage".to_owned()),
-            ),
-        });
+    let sound = match &suspected {
+        Some(word) if word == AGAIN => false,
+        Some(_) => says_ok(connection, path, "PRAGMA integrity_check(1)")?,
+        None if small => is_sound(connection, path)?,
+        None => true,
+    };
+    if !sound {
+        return Err(damage(path, "a check found damage".to_owned()));
     }
-    let _ = std::fs::remove_file(suspicion(path));
+    if suspected.is_some() {
+        let _ = std::fs::rename(suspicion(path), cleared(path));
+    }
     Ok(())
 }
 
 fn suspicion(path: &Path) -> PathBuf {
     path.with_extension("db.suspect")
+}
+
+fn cleared(path: &Path) -> PathBuf {
+    path.with_extension("db.cleared")
 }
 
 /// Moves a damaged file (and its `-wal`, `-shm`, `-journal`) aside under a name with the time; returns that name.
@@ -310,7 +374,9 @@ pub fn set_aside(path: &Path, now: crate::clock::Timestamp) -> std::io::Result<P
         .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let aside = path.with_file_name(format!("{name}.damaged-{}", now.ms()));
     std::fs::rename(path, &aside)?;
-    let _ = std::fs::remove_file(suspicion(path));
+    for word in [suspicion(path), cleared(path)] {
+        let _ = std::fs::remove_file(word);
+    }
     for suffix in ["-wal", "-shm", "-journal"] {
         let from = path.with_file_name(format!("{name}{suffix}"));
         if from.exists() {

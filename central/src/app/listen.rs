@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -10,18 +11,27 @@ use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::{Next, from_fn};
 use axum::serve::IncomingStream;
+use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
 use farwatch_shared::lifecycle::Lifecycle;
 use farwatch_shared::link::Credentials;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
+use super::guard::{Guard, HEAD, places};
 use super::{SocketPath, user_name};
 use crate::api::{self, Central};
 use crate::auth::session::{Transport, Via};
 use crate::config::Config;
+
+/// How long an HTTP/2 peer that sends nothing may take to answer a ping.
+const PONG: Duration = Duration::from_secs(20);
+/// What answers under way get when Central ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
 /// Who is at the other end of the control socket.
 #[derive(Clone, Debug)]
@@ -74,15 +84,33 @@ pub(super) async fn start(
     if let Some(address) = config.listen_http {
         let listener = TcpListener::bind(address)
             .await
+            .and_then(TcpListener::into_std)
             .with_context(|| format!("listen_http {address}"))?;
-        life.spawn("http", http(listener, router.clone(), life.drain()));
+        let handle = Handle::new();
+        // Without TLS no browser speaks HTTP/2.
+        let mut server = axum_server::from_tcp(listener)?
+            .http1_only()
+            .map(|acceptor| Guard::new(acceptor, places()))
+            .handle(handle.clone());
+        limits(server.http_builder());
+        let service = reached_by(router.clone(), Transport::Http);
+        let serving = server.serve(service.into_make_service_with_connect_info::<SocketAddr>());
+        life.spawn("http", until_drained(serving, handle, life.drain()));
     }
     if let Some(address) = config.listen_https {
         let tls = tls(config, central)?;
-        let listener = std::net::TcpListener::bind(address)
+        let listener = TcpListener::bind(address)
+            .await
+            .and_then(TcpListener::into_std)
             .with_context(|| format!("listen_https {address}"))?;
-        listener.set_nonblocking(true)?;
-        life.spawn("https", https(listener, tls, router, life.drain())?);
+        let handle = Handle::new();
+        let mut server = axum_server::from_tcp_rustls(listener, tls)?
+            .map(|acceptor| Guard::new(acceptor, places()))
+            .handle(handle.clone());
+        limits(server.http_builder());
+        let service = reached_by(router, Transport::Https);
+        let serving = server.serve(service.into_make_service_with_connect_info::<SocketAddr>());
+        life.spawn("https", until_drained(serving, handle, life.drain()));
     }
     let socket = SocketPath::of(&config.data_dir)?;
     let path = socket.path();
@@ -98,14 +126,33 @@ pub(super) async fn start(
     Ok(())
 }
 
-async fn http(listener: TcpListener, router: Router, drain: CancellationToken) -> io::Result<()> {
-    let service = reached_by(router, Transport::Http);
-    axum::serve(
-        listener,
-        service.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .with_graceful_shutdown(drain.cancelled_owned())
-    .await
+/// How long the head of a request may take, and how long a connection is kept between two.
+fn limits(builder: &mut Builder<TokioExecutor>) {
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD)
+        .keep_alive_timeout(PONG);
+}
+
+/// Serves until told to drain; answers under way get a moment.
+async fn until_drained(
+    serving: impl Future<Output = io::Result<()>>,
+    handle: Handle<SocketAddr>,
+    drain: CancellationToken,
+) -> io::Result<()> {
+    tokio::pin!(serving);
+    tokio::select! {
+        ended = &mut serving => ended,
+        () = drain.cancelled() => {
+            handle.graceful_shutdown(Some(LAST_ANSWERS));
+            serving.await
+        }
+    }
 }
 
 async fn local(listener: UnixListener, router: Router, drain: CancellationToken) -> io::Result<()> {
@@ -116,28 +163,6 @@ async fn local(listener: UnixListener, router: Router, drain: CancellationToken)
     )
     .with_graceful_shutdown(drain.cancelled_owned())
     .await
-}
-
-fn https(
-    listener: std::net::TcpListener,
-    tls: RustlsConfig,
-    router: Router,
-    drain: CancellationToken,
-) -> io::Result<impl Future<Output = io::Result<()>> + Send + 'static> {
-    let service = reached_by(router, Transport::Https);
-    let handle = axum_server::Handle::<SocketAddr>::new();
-    let server = axum_server::from_tcp_rustls(listener, tls)?.handle(handle.clone());
-    Ok(async move {
-        let serve = server.serve(service.into_make_service_with_connect_info::<SocketAddr>());
-        tokio::pin!(serve);
-        tokio::select! {
-            ended = &mut serve => ended,
-            () = drain.cancelled() => {
-                handle.graceful_shutdown(Some(std::time::Duration::from_secs(2)));
-                serve.await
-            }
-        }
-    })
 }
 
 /// The certificate that was given, else one of Central's own CA for this machine's names.

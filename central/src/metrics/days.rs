@@ -550,6 +550,18 @@ impl Holders {
         self.0.contains(Epoch(0), source.cast_unsigned())
     }
 
+    pub(super) fn are_among(&self, known: &BTreeSet<i64>) -> bool {
+        let ranges = self
+            .0
+            .of(Epoch(0))
+            .map(farwatch_shared::session::SeqSet::ranges)
+            .unwrap_or_default();
+        ranges
+            .iter()
+            .flat_map(|&(first, last)| first..=last)
+            .all(|source| known.contains(&source.cast_signed()))
+    }
+
     pub(super) fn insert(&mut self, source: i64) {
         self.0.insert(Epoch(0), source.cast_unsigned());
     }

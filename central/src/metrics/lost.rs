@@ -27,6 +27,8 @@ struct Saved {
     shapes: BTreeMap<u64, Arc<Shape>>,
     hours: Vec<Hour>,
     devices: Vec<Device>,
+    /// Hours of which somebody had samples whose device cannot be told any more.
+    nameless: Vec<(ProbeId, i64)>,
 }
 
 /// A sealed hour of a probe.
@@ -130,6 +132,7 @@ fn save(day: i64, path: &Path) -> Result<Saved, ReadError> {
         shapes,
         hours,
         devices: Vec::new(),
+        nameless: Vec::new(),
     };
     saved.hours.retain(|of| {
         day_of(of.hour) == day && days::sealed_from(&of.batches, of.probe, of.hour).is_ok()
@@ -146,6 +149,13 @@ fn save(day: i64, path: &Path) -> Result<Saved, ReadError> {
             ))
         })?);
     }
+    let known: BTreeSet<i64> = sources.iter().map(|(source, ..)| *source).collect();
+    saved.nameless = saved
+        .hours
+        .iter()
+        .filter(|of| !of.holders.are_among(&known))
+        .map(|of| (of.probe, of.hour))
+        .collect();
     for (source, probe, device) in sources {
         let sealed: Vec<i64> = saved
             .hours
@@ -224,11 +234,15 @@ fn device_of(
 }
 
 impl Saved {
-    /// What a device misses in hours that are saved as a whole.
+    /// What a device misses in hours that are saved as a whole; where nobody knows which device, any of the probe's may.
     fn gaps(&self) -> Vec<(ProbeId, Gap)> {
-        let devices = self.devices.iter();
-        devices
-            .flat_map(|of| of.lost.iter().map(|hour| (of.probe, gap(*hour, of.device))))
+        let named = self
+            .devices
+            .iter()
+            .flat_map(|of| of.lost.iter().map(|hour| (of.probe, gap(*hour, of.device))));
+        let nameless = self.nameless.iter();
+        named
+            .chain(nameless.map(|(probe, hour)| (*probe, gap(*hour, DeviceNo(0)))))
             .collect()
     }
 

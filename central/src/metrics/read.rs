@@ -339,7 +339,7 @@ impl Inner {
         let metrics: HashSet<&str> = query.metrics.iter().map(String::as_str).collect();
         let (from, to) = (query.from.ms(), query.to.ms().max(query.from.ms()));
         let interval = self.interval(&query.sources, &metrics);
-        let (step_s, chosen) = self.resolve(query, from, to, interval);
+        let (mut step_s, chosen) = self.resolve(query, from, to, interval.unwrap_or(60));
         let resolution = resolution.unwrap_or(chosen);
         let mut gathered = Vec::new();
         let mut samples = 0;
@@ -366,6 +366,17 @@ impl Inner {
             samples += of.samples;
             gathered.push((*source, of));
         }
+        // Layouts that are gone, or not yet here, leave what is stored to tell its own interval.
+        if interval.is_none()
+            && resolution == Resolution::Raw
+            && let Some(stored) = gathered
+                .iter()
+                .flat_map(|(_, of)| of.series.values())
+                .map(|one| one.shape.form.interval_s)
+                .min()
+        {
+            (step_s, _) = self.resolve(query, from, to, stored);
+        }
         let mut answer = Range {
             step_s,
             resolution,
@@ -382,8 +393,8 @@ impl Inner {
         Ok(answer)
     }
 
-    /// The least interval of what is asked for; a minute when nothing is known of it.
-    fn interval(&self, sources: &[Source], metrics: &HashSet<&str>) -> u32 {
+    /// The least interval of what is asked for, as the layouts say it.
+    fn interval(&self, sources: &[Source], metrics: &HashSet<&str>) -> Option<u32> {
         let state = self.state();
         sources
             .iter()
@@ -397,7 +408,6 @@ impl Inner {
             })
             .map(|form| form.interval_s)
             .min()
-            .unwrap_or(60)
     }
 
     /// Seconds between points, and what they are made from: samples as long as they are kept and few enough.

@@ -32,65 +32,44 @@ pub(super) fn open(
     limits: &SpoolLimits,
     clock: &Clock,
 ) -> Result<(Connection, Opened), SpoolError> {
-    let mut set_aside = None;
-    let connection = match try_open(path) {
-        Ok(connection) => connection,
+    let attempt = || match try_open(path, clock, None) {
+        Err(error) if error.is_full() => {
+            space::release_reserve(path);
+            try_open(path, clock, None)
+        }
+        other => other,
+    };
+    let opened = match attempt() {
         Err(error) if error.is_corrupt() => {
             tracing::error!(error = %Chain(&error), "the spool's file is damaged; it is set aside and a fresh one begun");
-            let (starts, lease) = salvage(path);
+            let known = salvage(path);
             let aside = sqlite::set_aside(path, clock.now()).map_err(|source| SpoolError::Io {
                 path: path.to_owned(),
                 source,
             })?;
-            set_aside = Some(aside);
-            let connection = sqlite::open(path, &SCHEMA)?;
-            connection
-                .execute(
-                    "UPDATE meta SET starts = ?1, lease = ?2",
-                    params![starts, lease],
-                )
-                .map_err(at(path))?;
-            connection
+            let (connection, opened) = try_open(path, clock, Some(known))?;
+            let set_aside = Some(aside);
+            (
+                connection,
+                Opened {
+                    set_aside,
+                    ..opened
+                },
+            )
         }
-        Err(error) if error.is_full() => {
-            space::release_reserve(path);
-            try_open(path)?
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let starts: u32 = connection
-        .query_row("SELECT starts FROM meta", [], |row| row.get(0))
-        .map_err(at(path))?;
-    let is_new = starts == 0 || set_aside.is_some();
-    if is_new {
-        account_from(&connection, clock.now()).map_err(at(path))?;
-    }
-    let (last_tick, known_from): (Timestamp, Timestamp) = connection
-        .query_row("SELECT last_tick_ms, known_from_ms FROM meta", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })
-        .map_err(at(path))?;
-    let epoch = match begin_epoch(&connection, 0) {
-        Ok(epoch) => epoch,
-        Err(error) if sqlite::is_full(&error) => {
-            space::release_reserve(path);
-            begin_epoch(&connection, 0).map_err(at(path))?
-        }
-        Err(error) => return Err(at(path)(error).into()),
+        other => other?,
     };
     space::keep_reserve(path, limits);
-    let opened = Opened {
-        epoch,
-        // An earlier process may have ended before it stored anything: then its time counts from the file's first start.
-        last_tick: (!is_new).then_some(last_tick.max(known_from)),
-        known_from,
-        is_new,
-        set_aside,
-    };
-    Ok((connection, opened))
+    Ok(opened)
 }
 
-fn try_open(path: &Path) -> Result<Connection, SqliteError> {
+/// `begun_anew`: start counter and lease of the file before this one.
+fn try_open(
+    path: &Path,
+    clock: &Clock,
+    begun_anew: Option<(i64, i64)>,
+) -> Result<(Connection, Opened), SqliteError> {
+    let at = at(path);
     let connection = sqlite::open(path, &SCHEMA)?;
     // One statement over each table's root finds gross damage in any file.
     connection
@@ -99,9 +78,38 @@ fn try_open(path: &Path) -> Result<Connection, SqliteError> {
             [],
             |row| row.get::<_, i64>(0),
         )
-        .map_err(at(path))?;
+        .map_err(&at)?;
     sqlite::check_at_start(&connection, path)?;
-    Ok(connection)
+    if let Some((starts, lease)) = begun_anew {
+        connection
+            .execute(
+                "UPDATE meta SET starts = ?1, lease = ?2",
+                params![starts, lease],
+            )
+            .map_err(&at)?;
+    }
+    let starts: u32 = connection
+        .query_row("SELECT starts FROM meta", [], |row| row.get(0))
+        .map_err(&at)?;
+    let is_new = starts == 0 || begun_anew.is_some();
+    if is_new {
+        account_from(&connection, clock.now()).map_err(&at)?;
+    }
+    let (last_tick, known_from): (Timestamp, Timestamp) = connection
+        .query_row("SELECT last_tick_ms, known_from_ms FROM meta", [], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .map_err(&at)?;
+    let epoch = begin_epoch(&connection, 0).map_err(&at)?;
+    let opened = Opened {
+        epoch,
+        // An earlier process may have ended before it stored anything: then its time counts from the file's first start.
+        last_tick: (!is_new).then_some(last_tick.max(known_from)),
+        known_from,
+        is_new,
+        set_aside: None,
+    };
+    Ok((connection, opened))
 }
 
 /// Start counter and lease of a damaged file, where they can still be read: else 0, and Central will say.
@@ -149,8 +157,5 @@ pub(super) fn running(c: &Connection) -> rusqlite::Result<Epoch> {
 }
 
 fn at(path: &Path) -> impl Fn(rusqlite::Error) -> SqliteError + '_ {
-    move |source| SqliteError::Sqlite {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| SqliteError::at_start(path, source)
 }

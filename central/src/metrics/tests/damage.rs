@@ -195,6 +195,36 @@ fn a_damaged_series_of_a_day_is_a_gap_of_its_own_and_kept_aside() {
     assert_eq!(hours[2].points.len(), 6);
 }
 
+/// Nobody can tell any more whose the samples were: any of the probe's devices may miss them.
+#[test]
+fn a_day_that_lost_its_table_of_devices_is_a_gap() {
+    let (mut rig, model) = sealed(false);
+    let path = rig.dir.path().join("days/2026-11-23.db");
+    let (pages, size) = {
+        let c = sqlite::open_reader(&path).unwrap();
+        let size: u32 = c
+            .query_row("PRAGMA page_size", [], |row| row.get(0))
+            .unwrap();
+        let mut statement = c
+            .prepare("SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'sources'")
+            .unwrap();
+        let pages = statement.query_map([], |row| row.get::<_, u32>(0)).unwrap();
+        (pages.collect::<Result<Vec<_>, _>>().unwrap(), size)
+    };
+    assert_eq!(pages.len(), 2, "a table and its index");
+    let mut bytes = std::fs::read(&path).unwrap();
+    for page in pages {
+        bytes[((page - 1) * size) as usize..(page * size) as usize].fill(0x5a);
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let _ = std::fs::remove_file(path.with_extension("db-wal"));
+    rig.kill();
+    shown(&rig, DEVICES, START_S, START_S + HOURS * HOUR_S);
+    rig.seal(Pass::Due);
+    let all = model.values().map(BTreeMap::len).sum();
+    assert_eq!(judge(&rig, &model, "without names"), (0, all));
+}
+
 /// A late batch for an hour whose chunk is damaged: the old samples become a gap, the new ones are shown.
 #[test]
 fn a_late_batch_for_a_damaged_hour_is_shown_beside_the_gap() {
