@@ -1,10 +1,11 @@
 //! Which states open and resolve an incident. One open incident per cause; what stands behind it is held back.
 
 use farwatch_shared::clock::Timestamp;
-use farwatch_shared::id::{ChannelId, CustomerId, DeviceId, ProbeId, SiteId};
-use farwatch_shared::model::{DeviceState, Severity};
+use farwatch_shared::id::{CustomerId, DeviceId, ProbeId, SiteId};
+use farwatch_shared::model::DeviceState;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::cause::{self, Cause};
 use super::way;
 use crate::live::{Change, Effects};
 use crate::scope::ProbeScope;
@@ -52,32 +53,22 @@ fn device_is_down(
     let Some((site, name, reason, muted)) = found else {
         return Ok(());
     };
-    if muted.is_some_and(|until| until > now) || resolved_by_hand(c, device, since)? {
+    if muted.is_some_and(|until| until > now) {
         return Ok(());
     }
-    let incident: Option<i64> = c
-        .prepare_cached(
-            "INSERT INTO incidents (customer_id, site_id, kind, device_id, severity, title, consequence, opened_ms) \
-             VALUES (?1, ?2, 'device_down', ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![customer, site, device, Severity::Critical.code(), format!("{name} is down"), reason, since.min(now)],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(incident) = incident {
-        opened(c, customer, incident, &reason, now, effects)?;
+    Cause {
+        kind: "device_down",
+        customer,
+        site,
+        device: Some(device),
+        probe: None,
+        title: &format!("{name} is down"),
+        consequence: &reason,
+        held_back: 0,
+        since,
+        opened: since,
     }
-    Ok(())
-}
-
-/// A person closed this outage's incident: the same outage does not open it again, not even after a reconnect.
-fn resolved_by_hand(c: &Connection, device: DeviceId, since: Timestamp) -> rusqlite::Result<bool> {
-    c.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM incidents WHERE kind = 'device_down' AND device_id = ?1 AND resolved_ms >= ?2 \
-         AND resolved_by <> 'Farwatch')",
-    )?
-    .query_row(params![device, since], |row| row.get(0))
+    .opens(c, &reason, now, effects)
 }
 
 /// The device that stands before this one is down: count it there instead of opening another line.
@@ -187,36 +178,19 @@ pub fn probe_is_silent(
     } else {
         format!("{devices} devices are stale")
     };
-    let incident: Option<i64> = c
-        .prepare_cached(
-            "INSERT INTO incidents (customer_id, site_id, kind, probe_id, severity, title, consequence, held_back, opened_ms) \
-             VALUES (?1, ?2, 'probe_silent', ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING RETURNING id",
-        )?
-        .query_row(
-            params![
-                customer,
-                site,
-                probe,
-                Severity::Critical.code(),
-                format!("Probe {name} stopped reporting"),
-                consequence,
-                devices,
-                now
-            ],
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(incident) = incident {
-        opened(
-            c,
-            customer,
-            incident,
-            &format!("last heard {last_heard}"),
-            now,
-            effects,
-        )?;
+    Cause {
+        kind: "probe_silent",
+        customer,
+        site,
+        device: None,
+        probe: Some(probe),
+        title: &format!("Probe {name} stopped reporting"),
+        consequence: &consequence,
+        held_back: devices,
+        since: last_heard,
+        opened: now,
     }
-    Ok(())
+    .opens(c, &format!("last heard {last_heard}"), now, effects)
 }
 
 /// A probe's session was accepted and its states are current again.
@@ -270,7 +244,7 @@ pub fn resolve(
         .optional()?;
     if let Some(customer) = customer {
         entry(c, incident, "resolved", who, why, now)?;
-        queue(c, customer, incident, "resolved", now)?;
+        cause::is_over(c, customer, incident, now)?;
         effects.push(Change::Incident {
             incident,
             state: "resolved",
@@ -293,50 +267,5 @@ pub fn entry(
 ) -> rusqlite::Result<()> {
     c.prepare_cached("INSERT INTO incident_entries (incident_id, at_ms, kind, who, text) VALUES (?1, ?2, ?3, ?4, ?5)")?
         .execute(params![incident, now, kind, who, text])?;
-    Ok(())
-}
-
-pub(super) fn opened(
-    c: &Connection,
-    customer: CustomerId,
-    incident: i64,
-    text: &str,
-    now: Timestamp,
-    effects: &mut Effects,
-) -> rusqlite::Result<()> {
-    entry(c, incident, "opened", "Farwatch", text, now)?;
-    queue(c, customer, incident, "opened", now)?;
-    effects.push(Change::Incident {
-        incident,
-        state: "open",
-    });
-    Ok(())
-}
-
-/// Puts a notification into the outbox of each channel of the customer (and of those for all customers).
-fn queue(
-    c: &Connection,
-    customer: CustomerId,
-    incident: i64,
-    what: &str,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    let channels = c
-        .prepare_cached("SELECT id FROM channels WHERE enabled = 1 AND (customer_id IS NULL OR customer_id = ?1)")?
-        .query_map(params![customer], |row| row.get::<_, ChannelId>(0))?
-        .collect::<rusqlite::Result<Vec<_>>>()?;
-    let mut insert = c.prepare_cached(
-        "INSERT INTO outbox (channel_id, incident_id, what, dedup_key, next_ms, created_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
-         ON CONFLICT DO NOTHING",
-    )?;
-    for channel in channels {
-        insert.execute(params![
-            channel,
-            incident,
-            what,
-            format!("farwatch-{incident}-{what}"),
-            now
-        ])?;
-    }
     Ok(())
 }

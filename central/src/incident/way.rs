@@ -2,10 +2,11 @@
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::{CustomerId, DeviceId, ProbeId, SiteId};
-use farwatch_shared::model::{DeviceState, Severity};
+use farwatch_shared::model::DeviceState;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::rules::{opened, resolve};
+use super::cause::Cause;
+use super::rules::resolve;
 use crate::live::{Change, Effects};
 
 /// A device is unreachable, and behind no other device: the way into its site is the cause.
@@ -51,34 +52,22 @@ pub(super) fn is_cut(
         effects.push(Change::Incident { incident, state });
         return Ok(());
     }
-    let by_hand: bool = c
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM incidents WHERE kind = 'site_unreachable' AND probe_id = ?1 AND resolved_ms >= ?2 \
-             AND resolved_by <> 'Farwatch')",
-        )?
-        .query_row(params![probe, since], |row| row.get(0))?;
-    if by_hand || muted.is_some_and(|until| until > now) {
+    if muted.is_some_and(|until| until > now) {
         return Ok(());
     }
-    let incident: i64 = c
-        .prepare_cached(
-            "INSERT INTO incidents (customer_id, site_id, kind, probe_id, severity, title, consequence, held_back, opened_ms) \
-             VALUES (?1, ?2, 'site_unreachable', ?3, ?4, ?5, ?6, ?7, ?8) RETURNING id",
-        )?
-        .query_row(
-            params![
-                customer,
-                site,
-                probe,
-                Severity::Critical.code(),
-                format!("Nothing at {site_name} answers probe {probe_name}"),
-                consequence,
-                devices,
-                since.min(now)
-            ],
-            |row| row.get(0),
-        )?;
-    opened(c, customer, incident, &reason, now, effects)
+    Cause {
+        kind: "site_unreachable",
+        customer,
+        site,
+        device: None,
+        probe: Some(probe),
+        title: &format!("Nothing at {site_name} answers probe {probe_name}"),
+        consequence: &consequence,
+        held_back: devices,
+        since,
+        opened: since,
+    }
+    .opens(c, &reason, now, effects)
 }
 
 /// A device is in another state: the incident is over with the last that is unreachable for want of a way.

@@ -303,6 +303,84 @@ fn a_device_that_goes_down_opens_one_incident_and_its_return_resolves_it() {
     assert_eq!(bench.one::<i64>("SELECT count(*) FROM device_states"), 2);
 }
 
+/// Notifications that would have gone out by now, in order.
+const TOLD: &str = "SELECT coalesce(group_concat(what), '') FROM (SELECT what FROM outbox WHERE next_ms <= ?1 ORDER BY id)";
+
+impl Bench {
+    fn told(&self) -> String {
+        self.c
+            .query_row(TOLD, [self.now], |row| row.get(0))
+            .unwrap()
+    }
+
+    fn after_s(&mut self, seconds: i64, state: DeviceState) {
+        self.now = self.now.plus_ms(seconds * 1_000);
+        let kind = match state {
+            DeviceState::Down => EventKind::DeviceDown,
+            _ => EventKind::DeviceUp,
+        };
+        self.event(true, kind, 1, state, self.now);
+    }
+}
+
+#[test]
+fn a_device_that_comes_and_goes_is_one_incident_and_one_page() {
+    let mut bench = Bench::new();
+    bench.devices(vec![record(1, "10.0.0.1", "A")]);
+    for _ in 0..600 {
+        bench.after_s(2, DeviceState::Down);
+        bench.after_s(1, DeviceState::Up);
+    }
+    assert_eq!(bench.told(), "opened,resolved");
+    assert_eq!(bench.one::<i64>("SELECT count(*) FROM incidents"), 1);
+    assert_eq!(
+        bench.one::<String>("SELECT title FROM incidents"),
+        "dev-1 is down, 600 times in 30 min"
+    );
+    assert_eq!(
+        bench.one::<i64>(
+            "SELECT count(*) FROM incident_entries WHERE kind IN ('opened', 'resolved')"
+        ),
+        1_200
+    );
+    assert_eq!(
+        bench.one::<i64>("SELECT count(*) FROM device_states"),
+        1_200
+    );
+}
+
+#[test]
+fn a_device_that_came_back_and_fails_for_good_is_told_after_three_minutes() {
+    let mut bench = Bench::new();
+    bench.devices(vec![record(1, "10.0.0.1", "A")]);
+    bench.after_s(1, DeviceState::Down);
+    bench.after_s(60, DeviceState::Up);
+    bench.after_s(60, DeviceState::Down);
+    let open = "SELECT count(*) FROM incidents WHERE resolved_ms IS NULL";
+    assert_eq!(bench.one::<i64>(open), 1, "the console shows it at once");
+    bench.now = bench.now.plus_ms(179_000);
+    assert_eq!(bench.told(), "opened,resolved");
+    bench.now = bench.now.plus_ms(1_000);
+    assert_eq!(bench.told(), "opened,resolved,opened");
+    bench.after_s(600, DeviceState::Up);
+    assert_eq!(bench.told(), "opened,resolved,opened,resolved");
+    assert_eq!(
+        bench.one::<i64>("SELECT count(DISTINCT dedup_key) FROM outbox"),
+        4
+    );
+}
+
+#[test]
+fn an_outage_half_an_hour_after_the_last_is_another_incident() {
+    let mut bench = Bench::new();
+    bench.devices(vec![record(1, "10.0.0.1", "A")]);
+    bench.after_s(1, DeviceState::Down);
+    bench.after_s(60, DeviceState::Up);
+    bench.after_s(30 * 60, DeviceState::Down);
+    assert_eq!(bench.one::<i64>("SELECT count(*) FROM incidents"), 2);
+    assert_eq!(bench.told(), "opened,resolved,opened");
+}
+
 #[test]
 fn late_data_is_history_and_opens_nothing() {
     let mut bench = Bench::new();
