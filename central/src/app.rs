@@ -111,7 +111,7 @@ pub fn own_user() -> String {
     user_name(nix::unistd::geteuid())
 }
 
-fn user_name(uid: nix::unistd::Uid) -> String {
+pub(crate) fn user_name(uid: nix::unistd::Uid) -> String {
     match nix::unistd::User::from_uid(uid) {
         Ok(Some(user)) => user.name,
         _ => format!("uid {uid}"),

@@ -2,6 +2,7 @@
 //! directory's lock: one router answers both.
 
 pub mod ask;
+pub mod authority;
 pub mod configure;
 mod diagnostics;
 pub mod print;
@@ -16,6 +17,7 @@ use farwatch_shared::clock::Clock;
 use serde_json::{Value, json};
 
 use self::ask::Ask;
+use self::authority::Authority;
 use self::configure::Configure;
 use crate::app::Lock;
 use crate::backup;
@@ -68,6 +70,9 @@ pub enum Command {
         /// What `backup` made.
         directory: PathBuf,
     },
+    /// The certificate authority that probes and Central know each other by.
+    #[command(subcommand)]
+    Ca(Authority),
     /// People.
     #[command(subcommand)]
     User(User),
@@ -222,6 +227,10 @@ pub async fn run(command: Command, config: Config, as_json: bool) -> anyhow::Res
         print::answer("restored", &said, as_json)?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::Ca(command) = &command {
+        print::answer("ca", &authority::run(command, &config)?, as_json)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let ask = Ask::open(&config).await?;
     let (what, answer) = answer(&ask, &config, command).await?;
     print::answer(what, &answer, as_json)?;
@@ -240,7 +249,9 @@ async fn answer(
     command: Command,
 ) -> anyhow::Result<(&'static str, Value)> {
     Ok(match command {
-        Command::Run(_) | Command::Restore { .. } => unreachable!("handled before"),
+        Command::Run(_) | Command::Restore { .. } | Command::Ca(_) => {
+            unreachable!("handled before")
+        }
         Command::SetupLink => ("link", ask.post("/local/setup-link", &json!({})).await?),
         Command::User(User::Reset { name }) => (
             "link",

@@ -2,18 +2,25 @@
 //! never.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::Duration;
 
 use farwatch_central::control::Registry;
 use farwatch_central::enroll::Enroll;
+use farwatch_central::enroll::ca::{Ca, succession};
 use farwatch_probe::identity::{self, Identity};
 use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::id::{CustomerId, DeploymentId, SiteId, TokenId};
-use farwatch_shared::link::{Alpn, JoinToken, Peer, Refusal, accept};
+use farwatch_shared::link::{
+    Alpn, Dialer, JoinToken, Listener, Peer, Refusal, Route, Transport, accept,
+};
 use farwatch_shared::sqlite::{self, Writer};
 use farwatch_shared::wire::message::enroll::{JoinRequest, RenewRequest};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
 const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// How long a handshake on loopback may take.
+const LIMIT: Duration = Duration::from_secs(20);
 const HOUR: i64 = 3_600_000;
 const DAY: i64 = 24 * HOUR;
 /// Later than any release of this program, so that its own time of making does not matter.
@@ -21,7 +28,7 @@ const START: Timestamp = Timestamp::from_secs(1_800_000_000);
 
 /// Central's door over a real `central.db`.
 struct Door {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     enroll: Enroll,
     writer: Writer,
     clock: Clock,
@@ -54,18 +61,9 @@ impl Door {
             .unwrap();
         let writer = Writer::start(connection, &path, "central.db").unwrap();
         let clock = Clock::manual(START);
-        let enroll = Enroll::open(
-            dir.path(),
-            &path,
-            writer.clone(),
-            Registry::default(),
-            vec!["127.0.0.1:4433".to_owned()],
-            clock.clone(),
-        )
-        .await
-        .unwrap();
+        let enroll = open(&dir, &writer, &clock).await;
         Self {
-            _dir: dir,
+            dir,
             enroll,
             writer,
             clock,
@@ -96,7 +94,7 @@ impl Door {
             program: "test".to_owned(),
         };
         // A few a minute from one address: time goes on meanwhile.
-        self.clock.advance(std::time::Duration::from_secs(60));
+        self.clock.advance(Duration::from_secs(60));
         let answer = self.enroll.join(request, HERE).await;
         assert_eq!(answer.refused, "", "{}", answer.reason);
         let now = self.clock.now();
@@ -107,6 +105,38 @@ impl Door {
             awake_at: now,
             renewals: 0,
         }
+    }
+
+    /// Another CA takes over: Central was stopped, and starts with it.
+    async fn change(&mut self, how: impl FnOnce(&Path, DeploymentId) -> Ca) {
+        let ca = self.dir.path().join("ca");
+        how(&ca, self.enroll.ca().deployment());
+        self.enroll = open(&self.dir, &self.writer, &self.clock).await;
+    }
+
+    /// Central's own handshake with a probe that believes what it kept: both sides have to be content.
+    async fn shake(&self, alpn: Alpn, identity: &Identity) -> Result<(), String> {
+        let credentials = self.enroll.ca().central_credentials().unwrap();
+        let listener = Listener::bind(
+            (HERE, 0).into(),
+            credentials,
+            self.enroll.authority().anchors,
+        )
+        .unwrap();
+        let route = Route {
+            udp: Some(listener.local_address().unwrap()),
+            tcp: None,
+            first: Transport::Udp,
+            head_start: LIMIT,
+            deadline: LIMIT,
+        };
+        let mut dialer = Dialer::new();
+        let (own, trust) = (identity.credentials(), identity.trust(&self.clock));
+        let dial = dialer.reach(&route, alpn, Some(own), trust);
+        let answer = async { listener.accept().await.expect("a listener").shake().await };
+        let (dialled, shaken) = tokio::join!(dial, answer);
+        dialled.map_err(|error| format!("{error:?}"))?;
+        shaken.map(|_| ()).map_err(|error| error.to_string())
     }
 
     fn knock(&self, alpn: Alpn, identity: &Identity) -> Result<Peer, Refusal> {
@@ -120,6 +150,19 @@ impl Door {
             |probe| self.enroll.look_up(probe),
         )
     }
+}
+
+async fn open(dir: &tempfile::TempDir, writer: &Writer, clock: &Clock) -> Enroll {
+    Enroll::open(
+        dir.path(),
+        &dir.path().join("central.db"),
+        writer.clone(),
+        Registry::default(),
+        vec!["127.0.0.1:4433".to_owned()],
+        clock.clone(),
+    )
+    .await
+    .unwrap()
 }
 
 /// A probe that is off now and then.
@@ -172,7 +215,7 @@ async fn in_a_year_no_probe_that_is_on_runs_out_and_whoever_slept_for_ninety_day
     let (mut long, mut expired) = (0, 0);
     let end = door.clock.now().plus_ms(365 * DAY);
     while door.clock.now() < end {
-        door.clock.advance(std::time::Duration::from_secs(3_600));
+        door.clock.advance(Duration::from_secs(3_600));
         let now = door.clock.now();
         for probe in &mut probes {
             if now < probe.awake_at {
@@ -218,7 +261,7 @@ async fn whoever_was_revoked_never_comes_in_again() {
     let mut dice = StdRng::seed_from_u64(super::seed());
     for _ in 0..attempts {
         door.clock
-            .advance(std::time::Duration::from_secs(dice.random_range(1..3_600)));
+            .advance(Duration::from_secs(dice.random_range(1..3_600)));
         let alpn = if dice.random() {
             Alpn::Work
         } else {
@@ -230,4 +273,57 @@ async fn whoever_was_revoked_never_comes_in_again() {
         );
     }
     println!("{attempts} attempts of a revoked probe, none came in");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_ca_needs_no_visit_and_a_retired_one_opens_nothing() {
+    let mut door = Door::open().await;
+    let mut awake = Vec::new();
+    for _ in 0..super::scaled(10) {
+        awake.push(door.join().await);
+    }
+    let mut asleep = door.join().await;
+    let stranger = door.join().await;
+    let old_ca = door.enroll.ca().key_hash();
+    let token: JoinToken = door.enroll.new_token(30 * 60_000).text.parse().unwrap();
+    for round in 0..3 {
+        let now = door.clock.now();
+        door.change(|dir, deployment| succession::rotate(dir, deployment, now).unwrap())
+            .await;
+        for probe in awake.iter_mut().chain([&mut asleep]) {
+            // It knows an earlier CA only, and is known by what that one signed.
+            door.shake(Alpn::Work, &probe.identity).await.unwrap();
+        }
+        door.clock.advance(Duration::from_secs(40 * 3_600));
+        for probe in &mut awake {
+            probe.hour(&door).await;
+            assert_eq!(probe.renewals, round + 1);
+            door.shake(Alpn::Work, &probe.identity).await.unwrap();
+        }
+    }
+    let full = succession::rotate(
+        &door.dir.path().join("ca"),
+        door.enroll.ca().deployment(),
+        door.clock.now(),
+    );
+    assert!(full.is_err(), "a fourth would not fit into a handshake");
+    assert_eq!(door.enroll.ca().earlier(), 3);
+    assert_ne!(door.enroll.ca().key_hash(), old_ca);
+    assert_eq!(token.ca_key_hash, old_ca);
+    // Three CAs later it wakes up, renews with the key that it had, and is as good as the others.
+    door.shake(Alpn::Renew, &asleep.identity).await.unwrap();
+    asleep.hour(&door).await;
+    assert_eq!(asleep.renewals, 1);
+
+    door.change(|dir, deployment| succession::retire(dir, deployment).unwrap())
+        .await;
+    for probe in awake.iter_mut().chain([&mut asleep]) {
+        door.shake(Alpn::Work, &probe.identity).await.unwrap();
+        door.clock.advance(Duration::from_secs(40 * 3_600));
+        probe.hour(&door).await;
+    }
+    assert!(
+        door.shake(Alpn::Work, &stranger.identity).await.is_err(),
+        "whoever knows only what was retired believes nobody"
+    );
 }

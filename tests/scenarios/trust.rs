@@ -104,3 +104,37 @@ async fn a_probe_of_another_central_learns_and_changes_nothing() {
         .collect();
     assert_eq!(connected.len(), 1, "{probes:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn central_comes_back_with_another_ca_and_nobody_has_to_go_anywhere() {
+    let mut world = World::start(48, |site| site.devices(2)).await.unwrap();
+    world.devices_up(2, SOON).await;
+    let token = world.central.token(&world.place.site).unwrap();
+    let before = world.central.cli(&["ca", "show"]).unwrap();
+    assert_eq!(before["earlier"], 0);
+    let running = world.central.cli(&["ca", "rotate"]).unwrap_err();
+    assert!(running.to_string().contains("stop it"), "{running}");
+    world.central.end(farwatch_tests::Kill::Politely);
+    // Certificates count whole seconds.
+    let joined = Instant::now();
+    eventually(SOON, "a second later than the joining", || async {
+        let later = joined.elapsed() > Duration::from_secs(1);
+        later.then_some(()).ok_or_else(|| "not yet".to_owned())
+    })
+    .await;
+    let after = world.central.cli(&["ca", "rotate"]).unwrap();
+    assert_eq!(after["earlier"], 1);
+    assert_ne!(after["sha256"], before["sha256"]);
+    let early = world.central.cli(&["ca", "retire"]).unwrap_err();
+    assert!(early.to_string().contains("not renewed"), "{early}");
+    world.central.restart(&[]).await.unwrap();
+    world.ledgers_agree(SOON).await;
+    let probes = world.central.list("/probes").await.unwrap();
+    assert_eq!(probes.len(), 1, "the same probe, not another");
+    // A token that was handed out before names the earlier CA.
+    Probe::join(&world.probe.dir.with_file_name("late"), &token).unwrap();
+    world.settle().await;
+    let found = world.check_counters(true).await.unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    world.end();
+}

@@ -49,6 +49,29 @@ fn write(what: &str, value: &Value, as_json: bool) -> std::io::Result<()> {
             text("moved_aside"),
             text("note")
         ),
+        "ca" => {
+            writeln!(out, "Key    {}", text("sha256"))?;
+            if value["earlier"] == 0 {
+                return writeln!(out, "No CA before it is trusted any more.");
+            }
+            writeln!(
+                out,
+                "Since  {}; {} before it still trusted",
+                text("since"),
+                value["earlier"]
+            )?;
+            let behind: Vec<_> = value["probes_behind"]
+                .as_array()
+                .map(|names| names.iter().filter_map(Value::as_str).collect())
+                .unwrap_or_default();
+            match behind.as_slice() {
+                [] => writeln!(
+                    out,
+                    "Every probe has renewed since: farwatch-central ca retire"
+                ),
+                names => writeln!(out, "Not renewed since: {}", names.join(", ")),
+            }
+        }
         "backup" => {
             let files = value["files"].as_array().map_or(0, Vec::len);
             writeln!(

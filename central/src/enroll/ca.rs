@@ -1,4 +1,8 @@
 //! The CA: its key and certificate on disk, and what it signs.
+//!
+//! - [`succession`] one CA after another
+
+pub mod succession;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -18,6 +22,7 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _};
 use time::OffsetDateTime;
 
+use self::succession::Earlier;
 use super::LEAF_MS;
 
 /// The CA and Central's own certificate are valid from before the first release on, so that a probe whose clock has
@@ -66,6 +71,12 @@ pub enum CaError {
         /// What is wrong with it.
         why: String,
     },
+    /// Another earlier CA would not fit into a handshake.
+    #[error("{most} earlier CAs are still trusted: retire them first (farwatch-central ca retire)")]
+    TooManyEarlier {
+        /// As many may be trusted.
+        most: usize,
+    },
     /// Signing failed.
     #[error("signing failed")]
     Sign(#[from] rcgen::Error),
@@ -77,6 +88,7 @@ pub struct Ca {
     certificate: CertificateDer<'static>,
     issuer: Issuer<'static, KeyPair>,
     key_hash: [u8; 32],
+    earlier: Earlier,
 }
 
 impl std::fmt::Debug for Ca {
@@ -104,7 +116,10 @@ impl Ca {
             (false, true) => return Err(CaError::Half { missing: key }),
             (true, true) => {}
         }
-        Self::load(&key, &certificate, deployment)
+        succession::clear(dir)?;
+        let mut ca = Self::load(&key, &certificate, deployment)?;
+        ca.earlier = Earlier::load(dir)?;
+        Ok(ca)
     }
 
     /// A CA in memory, for tests and tools.
@@ -129,6 +144,7 @@ impl Ca {
             certificate,
             issuer,
             key_hash,
+            earlier: Earlier::default(),
         })
     }
 
@@ -139,10 +155,7 @@ impl Ca {
             if new.exists() {
                 fs::remove_dir_all(&new)?;
             }
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(&new)?;
+            private_dir(&new)?;
             let key = KeyPair::generate().map_err(io::Error::other)?;
             let certificate = ca_params(deployment)
                 .self_signed(&key)
@@ -150,10 +163,7 @@ impl Ca {
             write_private(&new.join("ca.key"), key.serialize_pem().as_bytes())?;
             write_private(&new.join("ca.pem"), certificate.pem().as_bytes())?;
             fs::rename(&new, dir)?;
-            match dir.parent() {
-                Some(parent) => fs::File::open(parent)?.sync_all(),
-                None => Ok(()),
-            }
+            sync_parent(dir)
         };
         attempt().map_err(|source| CaError::File {
             path: dir.to_owned(),
@@ -214,12 +224,34 @@ impl Ca {
         &self.certificate
     }
 
+    /// What a probe is to trust, in DER: this CA and those before it, newest first.
+    #[must_use]
+    pub fn trusted(&self) -> Vec<Vec<u8>> {
+        self.anchors().map(|anchor| anchor.to_vec()).collect()
+    }
+
+    /// When this CA followed another whose certificate is still trusted.
+    #[must_use]
+    pub const fn since(&self) -> Option<Timestamp> {
+        self.earlier.since
+    }
+
+    /// How many CAs before this one are still trusted.
+    #[must_use]
+    pub fn earlier(&self) -> usize {
+        self.earlier.certificates.len()
+    }
+
+    fn anchors(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        std::iter::once(&self.certificate).chain(&self.earlier.certificates)
+    }
+
     /// What the link's door needs to know.
     #[must_use]
     pub fn authority(&self) -> Authority {
         Authority {
             deployment: self.deployment,
-            anchors: vec![self.certificate.clone()],
+            anchors: self.anchors().cloned().collect(),
         }
     }
 
@@ -294,8 +326,13 @@ impl Ca {
     fn credentials(&self, params: &CertificateParams) -> Result<Credentials, CaError> {
         let key = KeyPair::generate()?;
         let leaf = params.signed_by(&key, &self.issuer)?;
+        // The bridges lead whoever knows only an earlier CA to this one; a join token names any of them.
+        let chain = std::iter::once(leaf.der())
+            .chain([&self.certificate])
+            .chain(&self.earlier.bridges)
+            .chain(&self.earlier.certificates);
         Ok(Credentials {
-            chain: vec![leaf.der().clone(), self.certificate.clone()],
+            chain: chain.cloned().collect(),
             key: PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
         })
     }
@@ -319,7 +356,8 @@ fn ca_params(deployment: DeploymentId) -> CertificateParams {
     let mut params = CertificateParams::default();
     let name = format!("Farwatch CA {deployment}");
     params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    // A CA signs leaves, and the key of the CA that follows it.
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
     params.not_before = moment(Timestamp::from_secs(EPOCH_S)).expect("a fixed moment");
     params.not_after = moment(ca_end()).expect("a fixed moment");
@@ -358,10 +396,22 @@ fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&new, path)?;
-    if let Some(dir) = path.parent() {
-        fs::File::open(dir)?.sync_all()?;
+    sync_parent(path)
+}
+
+fn private_dir(dir: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+}
+
+/// Makes a name that was given or taken in a directory durable.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(dir) => fs::File::open(dir)?.sync_all(),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub(super) async fn renew(
                 refused: String::new(),
                 reason: String::new(),
                 certificate: certificate.to_vec(),
-                ca: vec![ca.certificate().to_vec()],
+                ca: ca.trusted(),
                 probe_id: *name.probe.as_bytes(),
                 site_id: *name.site.as_bytes(),
                 customer_id: *name.customer.as_bytes(),

@@ -230,7 +230,7 @@ impl Shown {
             _ => return Err(Refusal::Malformed),
         };
         // TLS checked this too; whoever calls is not trusted to have asked TLS.
-        verify::chain_to(leaf, &authority.anchors, verify::CLIENT_AUTH)
+        verify::chain_to(leaf, &[], &authority.anchors, verify::CLIENT_AUTH)
             .map_err(|_| Refusal::Foreign)?;
         let (rest, certificate) =
             X509Certificate::from_der(leaf).map_err(|_| Refusal::Malformed)?;

@@ -61,9 +61,11 @@ pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
-/// Whether `leaf` was signed by one of `anchors` itself, for `usage`. Its validity in time is not looked at.
+/// Whether `leaf` was signed, for `usage`, by one of `anchors` itself or by a CA that one of them has signed and that
+/// was sent along. Validity in time is not looked at.
 pub(super) fn chain_to(
     leaf: &CertificateDer<'_>,
+    sent: &[CertificateDer<'_>],
     anchors: &[CertificateDer<'_>],
     usage: KeyUsage,
 ) -> Result<(), rustls::Error> {
@@ -79,7 +81,7 @@ pub(super) fn chain_to(
         not_before.secs().max(0).unsigned_abs(),
     ));
     let algorithms = provider().signature_verification_algorithms.all;
-    match end.verify_for_usage(algorithms, &anchors, &[], moment, usage, None, None) {
+    match end.verify_for_usage(algorithms, &anchors, sent, moment, usage, None, None) {
         Ok(_) => Ok(()),
         Err(webpki::Error::UnknownIssuer) => Err(bad(CertificateError::UnknownIssuer)),
         Err(webpki::Error::RequiredEkuNotFoundContext(_)) => {
@@ -127,7 +129,7 @@ impl ClientCertVerifier for ClientVerifier {
         _intermediates: &[CertificateDer<'_>],
         _now: UnixTime,
     ) -> Result<ClientCertVerified, rustls::Error> {
-        chain_to(leaf, &self.anchors, CLIENT_AUTH).map(|()| ClientCertVerified::assertion())
+        chain_to(leaf, &[], &self.anchors, CLIENT_AUTH).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -201,14 +203,14 @@ impl ServerVerifier {
         };
         match &self.trust.ca {
             TrustedCa::Certificates(anchors) => {
-                chain_to(leaf, anchors, SERVER_AUTH).map_err(as_certificate_error)?;
+                chain_to(leaf, sent, anchors, SERVER_AUTH).map_err(as_certificate_error)?;
             }
             TrustedCa::KeyHash(hash) => {
                 let ca = sent
                     .iter()
                     .find(|ca| key_hash_of(ca).as_ref() == Some(hash))
                     .ok_or(CertificateError::UnknownIssuer)?;
-                chain_to(leaf, std::slice::from_ref(ca), SERVER_AUTH)
+                chain_to(leaf, sent, std::slice::from_ref(ca), SERVER_AUTH)
                     .map_err(as_certificate_error)?;
             }
         }
