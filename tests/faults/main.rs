@@ -8,6 +8,7 @@ mod clock;
 mod damage;
 mod full;
 mod machine;
+mod migration;
 mod power;
 
 use std::path::{Path, PathBuf};

@@ -4,6 +4,7 @@
  *   FARWATCH_TRACE    append what happens to files below FARWATCH_TRACED to this file: who wrote what where, what was
  *                     cut, renamed, removed, and what was synced, in the order in which it happened
  *   FARWATCH_TRACED   the directory that is traced
+ *   FARWATCH_DIES     die (SIGKILL) right after so many of the steps that are traced
  *   FARWATCH_CLOCK    a file of two 64-bit numbers: milliseconds that are added to the wall clock and to the boot-time
  *                     clock. Whoever changes the file moves the clocks of the running program.
  *   FARWATCH_BOOT_ID  a file that is read in place of /proc/sys/kernel/random/boot_id
@@ -20,6 +21,7 @@
 #include <netdb.h>
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -45,6 +47,7 @@ static pthread_mutex_t one = PTHREAD_MUTEX_INITIALIZER;
 static int trace = -1;
 static const char *traced;
 static size_t traced_length;
+static uint64_t dies;
 static const char *boot_id;
 static int64_t *clocks;
 /* The path of each open descriptor below `traced`. */
@@ -73,6 +76,8 @@ __attribute__((constructor)) static void begin(void) {
         trace = fd < 0 ? -1 : (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, 700);
         if (fd >= 0) syscall(SYS_close, fd);
     }
+    const char *after = getenv("FARWATCH_DIES");
+    dies = after ? strtoull(after, NULL, 10) : 0;
     const char *clock = getenv("FARWATCH_CLOCK");
     if (clock) {
         int fd = (int)syscall(SYS_openat, AT_FDCWD, clock, O_RDONLY | O_CLOEXEC, 0);
@@ -107,6 +112,7 @@ static void say(uint32_t op, uint64_t inode, uint64_t a, uint64_t b, const void 
     struct iovec parts[2] = {{&record, sizeof record}, {(void *)payload, length}};
     int before = errno;
     if (syscall(SYS_writev, trace, parts, length ? 2 : 1) < 0) abort(); /* a trace with a hole proves nothing */
+    if (dies && --dies == 0) syscall(SYS_kill, getpid(), SIGKILL);
     errno = before;
 }
 
