@@ -12,6 +12,7 @@ use farwatch_shared::telemetry::{self, LogConfig};
 
 use crate::app::App;
 use crate::config::Config;
+use crate::profile::command::{self, ProfileCommand};
 use crate::{check, diagnostics, join, spool, status};
 
 /// Watches one customer site and tells Central what it sees.
@@ -65,6 +66,9 @@ enum Command {
         /// Where to [default: farwatch-probe-TIME.tar.gz, here].
         file: Option<PathBuf>,
     },
+    /// Device profiles: try them, look for what is wrong with them.
+    #[command(subcommand)]
+    Profile(ProfileCommand),
     /// What is kept until Central has it.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -120,6 +124,10 @@ impl Cli {
                     path.display()
                 ));
                 Ok(ExitCode::SUCCESS)
+            }
+            Command::Profile(command) => {
+                quiet()?;
+                command::run(command).await
             }
             Command::Spool(SpoolCommand::Ledger { json }) => {
                 let report = spool::report_of_file(&config.data_dir).with_context(|| {

@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::detect::NO_STATE;
 use crate::monitor::layout::Port;
 use evidence::{Evidence, Verdict};
-use facts::{Around, Facts};
+use facts::{Around, Facts, NEIGHBOURS_LIMIT};
 use packed::Packed;
 
 /// What discovery met at an address.
@@ -260,6 +260,7 @@ impl Inventory {
             return false;
         };
         let mut neighbours = around.neighbours;
+        neighbours.truncate(NEIGHBOURS_LIMIT);
         let interfaces = device.interfaces();
         for neighbour in &mut neighbours {
             let local = interfaces.iter().find(|interface| {

@@ -15,6 +15,7 @@ pub mod increase;
 pub mod inventory;
 pub mod join;
 pub mod monitor;
+pub mod profile;
 pub mod route;
 pub mod snmp;
 pub mod spool;

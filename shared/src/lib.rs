@@ -4,6 +4,7 @@
 //! - [`clock`] time, moved by hand in tests
 //! - [`model`] the nouns of delivery
 //! - [`text`] text that came from a device
+//! - [`profile`] device profiles: which device is this, and what is worth reading from it
 //! - [`wire`] every byte that crosses the link
 //! - [`session`] delivery as a state machine without I/O
 //! - [`link`] identities, ALPN, QUIC
@@ -25,6 +26,7 @@ pub mod lifecycle;
 pub mod link;
 pub mod model;
 pub mod oid;
+pub mod profile;
 pub mod session;
 pub mod sqlite;
 pub mod telemetry;

@@ -10,6 +10,7 @@ mod kills;
 mod notify;
 mod operate;
 mod outages;
+mod profiles;
 mod ranges;
 mod snmpd;
 mod trust;

@@ -7,8 +7,8 @@ use farwatch_shared::text::DeviceText;
 use farwatch_shared::wire::message::batch::NeighbourRecord;
 
 use crate::monitor::plan::{
-    self, HAS_DISCONTINUITY, IF_COUNTER_DISCONTINUITY_TIME, IF_TABLE_LAST_CHANGE, INTERFACE, Mask,
-    SYS_UP_TIME,
+    self, ADMIN_STATUS, HAS_DISCONTINUITY, IF_COUNTER_DISCONTINUITY_TIME, IF_TABLE_LAST_CHANGE,
+    INTERFACE, Mask, OPER_STATUS, SYS_UP_TIME,
 };
 use crate::snmp::{Plan, Reading, Rows, TablePlan, Value};
 
@@ -68,6 +68,10 @@ pub struct InterfaceFacts {
     pub if_type: u32,
     /// Bits a second; 0 = not known.
     pub speed_bps: u64,
+    /// `ifAdminStatus`; 0 = not told.
+    pub admin: u8,
+    /// `ifOperStatus`; 0 = not told.
+    pub oper: u8,
     /// Which columns it has and are worth polling.
     pub mask: Mask,
 }
@@ -232,52 +236,36 @@ impl Around {
                     None => by_index.unwrap_or_default(),
                 }
             };
-            for (row, values) in lldp.rows().into_iter().take(NEIGHBOURS_LIMIT) {
-                let arcs: Vec<u32> = row.arcs().collect();
-                let &[_, port, _] = arcs.as_slice() else {
+            for (row, values) in lldp.rows() {
+                let octets = |at: usize| octets_at(&values, at);
+                // Some agents keep a row for every port, with nothing in it.
+                if [1, 3, 5].iter().all(|at| octets(*at).is_empty()) {
                     continue;
-                };
-                let octets = |at: usize| {
-                    values
-                        .get(at)
-                        .copied()
-                        .flatten()
-                        .and_then(Value::as_octets)
-                        .unwrap_or_default()
-                };
+                }
+                // (time, port, neighbour); some leave out the time, or all but the neighbour.
+                let arcs: Vec<u32> = row.arcs().collect();
+                let port = arcs.get(1).copied();
                 let subtype = |at: usize| values.get(at).copied().flatten().and_then(Value::as_u64);
                 around.neighbours.push(NeighbourRecord {
                     protocol: "lldp".to_owned(),
-                    local_port: port_name(port),
+                    local_port: port.map(port_name).unwrap_or_default(),
                     local_instance: 0,
                     remote_name: DeviceText::name(octets(5)),
-                    remote_port: if subtype(2) == Some(3) {
-                        DeviceText::from(mac(octets(3)))
-                    } else {
-                        DeviceText::name(octets(3))
-                    },
-                    remote_chassis: if subtype(0) == Some(4) {
-                        DeviceText::from(mac(octets(1)))
-                    } else {
-                        DeviceText::name(octets(1))
-                    },
+                    remote_port: named(octets(3), subtype(2) == Some(3)),
+                    remote_chassis: named(octets(1), subtype(0) == Some(4)),
                     remote_address: management_address(addresses, &arcs)
                         .map(|address| address.to_string())
                         .unwrap_or_default(),
                 });
             }
-            for (row, values) in cdp.rows().into_iter().take(NEIGHBOURS_LIMIT) {
+            for (row, values) in cdp.rows() {
+                let octets = |at: usize| octets_at(&values, at);
                 let Some(if_index) = row.arcs().next() else {
                     continue;
                 };
-                let octets = |at: usize| {
-                    values
-                        .get(at)
-                        .copied()
-                        .flatten()
-                        .and_then(Value::as_octets)
-                        .unwrap_or_default()
-                };
+                if (0..4).all(|at| octets(at).is_empty()) {
+                    continue;
+                }
                 around.neighbours.push(NeighbourRecord {
                     protocol: "cdp".to_owned(),
                     local_port: interfaces
@@ -314,6 +302,19 @@ impl Around {
             .iter()
             .filter_map(|neighbour| neighbour.remote_address.parse().ok());
         self.arp.iter().copied().map(IpAddr::V4).chain(named)
+    }
+}
+
+fn octets_at<'a>(values: &[Option<&'a Value>], at: usize) -> &'a [u8] {
+    let value = values.get(at).copied().flatten();
+    value.and_then(Value::as_octets).unwrap_or_default()
+}
+
+/// An LLDP identifier: a MAC address where it says so and is one, else text.
+fn named(octets: &[u8], is_mac: bool) -> DeviceText {
+    match mac(octets) {
+        mac if is_mac && !mac.is_empty() => DeviceText::from(mac),
+        _ => DeviceText::name(octets),
     }
 }
 
@@ -363,6 +364,8 @@ fn interfaces(table: &crate::snmp::Table) -> Vec<InterfaceFacts> {
                 mac: mac(octets(3)),
                 if_type: u32::try_from(number(1)).unwrap_or(0),
                 speed_bps: speed(number(2), number(5)),
+                admin: u8::try_from(number(first + ADMIN_STATUS)).unwrap_or(0),
+                oper: u8::try_from(number(first + OPER_STATUS)).unwrap_or(0),
                 mask: plan::preferred(present),
             })
         })
@@ -496,7 +499,7 @@ pub fn hex(octets: &[u8]) -> String {
 }
 
 /// Neighbours kept of one device: they are part of its record, which must fit into a batch.
-const NEIGHBOURS_LIMIT: usize = 128;
+pub(super) const NEIGHBOURS_LIMIT: usize = 128;
 /// Addresses followed from one device's ARP table.
 const ARP_LIMIT: usize = 4_096;
 
@@ -553,11 +556,12 @@ const LLDP_LOCAL_PORT: [Oid; 3] = [
     Oid::of(&[1, 0, 8802, 1, 1, 2, 1, 3, 7, 1, 3]),
     Oid::of(&[1, 0, 8802, 1, 1, 2, 1, 3, 7, 1, 4]),
 ];
-/// CISCO-CDP-MIB: `cdpCacheAddress`, `DeviceId`, `DevicePort`.
-const CDP: [Oid; 3] = [
+/// CISCO-CDP-MIB: `cdpCacheAddress`, `DeviceId`, `DevicePort`, `Platform`.
+const CDP: [Oid; 4] = [
     Oid::of(&[1, 3, 6, 1, 4, 1, 9, 9, 23, 1, 2, 1, 1, 4]),
     Oid::of(&[1, 3, 6, 1, 4, 1, 9, 9, 23, 1, 2, 1, 1, 6]),
     Oid::of(&[1, 3, 6, 1, 4, 1, 9, 9, 23, 1, 2, 1, 1, 7]),
+    Oid::of(&[1, 3, 6, 1, 4, 1, 9, 9, 23, 1, 2, 1, 1, 8]),
 ];
 
 #[cfg(test)]

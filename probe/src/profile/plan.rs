@@ -1,0 +1,142 @@
+//! What a device's profiles ask for: each object once, columns that share rows together.
+
+use std::collections::HashSet;
+
+use farwatch_shared::oid::Oid;
+use farwatch_shared::profile::Applied;
+use farwatch_shared::profile::model::{
+    Amount, Choice, Column, MetricRows, Place, Rows, Source, StatusFrom, StatusOf, Symbol, TagFrom,
+};
+
+use crate::snmp::{self, Plan, TablePlan};
+
+/// What `applied` read, without what `had` holds already.
+pub(super) fn plan(applied: &[Applied], had: impl Fn(&Oid) -> bool) -> Plan {
+    let mut gather = Gather::default();
+    for applied in applied {
+        let profile = &applied.profile;
+        for source in profile.facts.values().flatten() {
+            match source {
+                Source::Fixed(_) => {}
+                Source::Read(symbol) => gather.symbol(symbol),
+                Source::Joined { parts, .. } => parts.iter().for_each(|part| gather.symbol(part)),
+            }
+        }
+        for item in profile.metrics.iter() {
+            gather.metrics(item);
+        }
+        if applied.is_silenced {
+            continue;
+        }
+        for item in &profile.sensors {
+            let mut group = Vec::new();
+            for value in &item.values {
+                group.push(value.object.oid.clone());
+                group.extend(of_row(value.status.as_ref()));
+            }
+            group.extend(of_row(item.status.as_ref()));
+            gather.rows(&item.rows, group);
+        }
+        for item in &profile.storage {
+            let amounts = [&item.size, &item.used, &item.free, &item.used_percent];
+            gather.rows(&item.rows, amounts_of(amounts));
+        }
+        for item in &profile.processors {
+            gather.rows(&item.rows, amounts_of([&item.load, &item.idle]));
+        }
+    }
+    let mut plan = gather.plan;
+    plan.scalars.retain(|oid| !had(oid));
+    plan
+}
+
+fn of_row(status: Option<&StatusOf>) -> Option<Oid> {
+    match &status?.from {
+        StatusFrom::Object(oid) => Some(oid.clone()),
+        StatusFrom::Column(_) => None,
+    }
+}
+
+fn amounts_of<const N: usize>(amounts: [&Option<Amount>; N]) -> Vec<Oid> {
+    amounts
+        .into_iter()
+        .flatten()
+        .map(|amount| amount.object.oid.clone())
+        .collect()
+}
+
+#[derive(Default)]
+struct Gather {
+    plan: Plan,
+    asked: HashSet<Oid>,
+}
+
+impl Gather {
+    fn symbol(&mut self, symbol: &Symbol) {
+        if symbol.rows == Choice::Scalar {
+            return self.scalar(symbol.object.oid.clone());
+        }
+        let group = vec![symbol.object.oid.clone()];
+        self.grouped(true, &symbol.columns, group);
+    }
+
+    fn metrics(&mut self, item: &MetricRows) {
+        let symbols = item.symbols.iter();
+        let mut group: Vec<Oid> = symbols.map(|symbol| symbol.object.oid.clone()).collect();
+        for tag in &item.tags {
+            let TagFrom::Object(object) = &tag.from else {
+                continue;
+            };
+            if tag.parts.is_none() {
+                group.push(object.oid.clone());
+            } else {
+                self.column(object.oid.clone());
+            }
+        }
+        self.rows(&item.rows, group);
+    }
+
+    fn rows(&mut self, rows: &Rows, group: Vec<Oid>) {
+        self.grouped(rows.is_table, &rows.columns, group);
+    }
+
+    fn grouped(&mut self, is_table: bool, columns: &[Column], mut group: Vec<Oid>) {
+        for column in columns {
+            let oid = column.object.oid.clone();
+            match &column.place {
+                Place::Scalar => self.scalar(oid),
+                Place::SameRow if is_table => group.push(oid),
+                Place::SameRow => self.scalar(oid),
+                Place::Via(_) | Place::Parts(_) => self.column(oid),
+            }
+        }
+        if is_table {
+            group.retain(|oid| self.asked.insert(oid.clone()));
+            self.table(group);
+        } else {
+            group.into_iter().for_each(|oid| self.scalar(oid));
+        }
+    }
+
+    fn scalar(&mut self, oid: Oid) {
+        if self.asked.insert(oid.clone()) {
+            self.plan.scalars.push(oid);
+        }
+    }
+
+    /// A column whose rows are not those of its item.
+    fn column(&mut self, oid: Oid) {
+        if self.asked.insert(oid.clone()) {
+            self.table(vec![oid]);
+        }
+    }
+
+    fn table(&mut self, columns: Vec<Oid>) {
+        if !columns.is_empty() {
+            self.plan.tables.push(TablePlan {
+                columns,
+                rows: snmp::Rows::All,
+            });
+        }
+    }
+}
