@@ -39,6 +39,7 @@ use crate::monitor::layout::PORTS_LIMIT;
 use crate::monitor::ping_round::Echo;
 use crate::monitor::work::{self, Working};
 use crate::monitor::{Listing, Monitor, Totals};
+use crate::profile::folder;
 use crate::snmp::{Engine, EngineConfig, Snmp};
 use crate::spool::{Opened, Spool, SpoolError};
 use crate::status;
@@ -86,6 +87,7 @@ impl App {
             )
         }));
 
+        let profiles = Arc::new(folder::library(&config.profiles));
         let (follow, followed) = mpsc::channel(rounds::FOLLOW);
         let (requests, requested) = mpsc::channel(rounds::REQUESTS);
         let (keeper, keeping) = Keeper::new(spool.clone());
@@ -94,6 +96,7 @@ impl App {
             keeper: keeper.clone(),
             spool: spool.clone(),
             snmp: snmp.clone(),
+            profiles: profiles.clone(),
             echo: echo.clone(),
             own: own::addresses,
             stored,
@@ -109,6 +112,7 @@ impl App {
         let (rounds, progress) = Rounds::new(rounds::Parts {
             clock: clock.clone(),
             snmp,
+            profiles,
             echo,
             monitor: monitor.clone(),
             own: own::addresses,

@@ -30,6 +30,8 @@ pub struct Config {
     /// Address of the device nearest to the probe, where that is not the default gateway: outages are blamed from
     /// there on.
     pub first_hop: Option<IpAddr>,
+    /// Device profiles of this site, on top of those that come with the program.
+    pub profiles: PathBuf,
     /// The HTTP proxy on the way to Central, where UDP is blocked.
     pub proxy: ProxyChoice,
     /// The usual time between two tries of UDP while TCP carries the session: one to three times as long.
@@ -112,6 +114,7 @@ struct Raw {
     #[serde(with = "humantime_serde")]
     shutdown_grace: Option<Duration>,
     first_hop: String,
+    profiles: Option<PathBuf>,
     proxy: String,
     #[serde(with = "humantime_serde")]
     udp_retry: Option<Duration>,
@@ -147,6 +150,8 @@ impl Default for RawSpool {
     }
 }
 
+/// Where a site's own profiles are.
+const PROFILES: &str = "/etc/farwatch/profiles";
 const MIB: u64 = 1024 * 1024;
 /// With the spread: 10 to 30 minutes.
 const UDP_RETRY: Duration = Duration::from_secs(600);
@@ -232,6 +237,7 @@ impl Config {
             log: raw.log,
             narrow: raw.narrow,
             first_hop,
+            profiles: raw.profiles.unwrap_or_else(|| PROFILES.into()),
             limits: raw.limits,
             spool: SpoolLimits {
                 max_bytes: raw.spool.max_mib.saturating_mul(MIB),

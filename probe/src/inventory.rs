@@ -1,6 +1,6 @@
 //! The devices of this site: who they are, under numbers that stay for ever.
 //!
-//! - [`facts`] what a device says of itself
+//! - [`who`] asking a device who it is;  [`facts`] what it says of itself
 //! - [`evidence`] is this the same device?
 //! - [`interfaces`] who an interface is, whatever its index
 //! - [`packed`] interfaces while nobody looks at them
@@ -17,6 +17,7 @@ mod packed;
 pub mod store;
 pub mod topology;
 pub mod vendor;
+pub mod who;
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -24,6 +25,7 @@ use std::sync::Arc;
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{DeviceNo, EventKind, InstanceNo, Severity};
+use farwatch_shared::profile::builtin;
 use farwatch_shared::text::DeviceText;
 use farwatch_shared::wire::message::batch::{DeviceRecord, EventRecord, InterfaceRecord};
 use serde::{Deserialize, Serialize};
@@ -552,25 +554,32 @@ impl Device {
             .unwrap_or_default();
         record.sys_location = facts.sys_location.clone();
         record.sys_contact = facts.sys_contact.clone();
-        let vendor = facts
-            .sys_object_id
-            .as_ref()
-            .and_then(vendor::vendor)
-            .unwrap_or_default();
-        record.vendor = DeviceText::from(vendor);
-        record.os = DeviceText::from(vendor::os(facts.sys_descr.as_str()));
-        vendor::role(
+        let told = &facts.told;
+        let registered = facts.sys_object_id.as_ref().and_then(builtin::enterprise);
+        let vendor = said(&told.vendor, registered.unwrap_or_default());
+        record.vendor = DeviceText::name(vendor.as_bytes());
+        let os = match (told.os.as_str(), told.os_version.as_str()) {
+            ("", _) => vendor::os(facts.sys_descr.as_str()),
+            (os, "") => os.to_owned(),
+            (os, version) => format!("{os} {version}"),
+        };
+        record.os = DeviceText::name(os.as_bytes());
+        let guessed = vendor::role(
             facts.sys_descr.as_str(),
             vendor,
             facts.bridges,
             facts.routes,
-        )
-        .clone_into(&mut record.role);
-        if facts.whole || !facts.model.is_empty() {
-            record.model = facts.model.clone();
+        );
+        said(&told.role, guessed).clone_into(&mut record.role);
+        let (model, serial) = (
+            said(&told.model, facts.model.as_str()),
+            said(&told.serial, facts.serial.as_str()),
+        );
+        if facts.whole || !model.is_empty() {
+            record.model = DeviceText::name(model.as_bytes());
         }
-        if facts.whole || !facts.serial.is_empty() {
-            record.serial = facts.serial.clone();
+        if facts.whole || !serial.is_empty() {
+            record.serial = DeviceText::name(serial.as_bytes());
         }
         if facts.whole || !facts.interfaces.is_empty() {
             let matched = interfaces::match_interfaces(&record.interfaces, &facts.interfaces);
@@ -715,6 +724,11 @@ impl Device {
         }
         told
     }
+}
+
+/// What profiles say, else what is known without them.
+fn said<'a>(told: &'a str, otherwise: &'a str) -> &'a str {
+    if told.is_empty() { otherwise } else { told }
 }
 
 fn news(

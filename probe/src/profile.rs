@@ -4,6 +4,7 @@
 //! ask: system group, what selectors ask for → profiles → plan → answers → evaluate → Known
 //! ```
 //!
+//! - [`folder`] where profiles lie
 //! - [`answers`] what a device answered, by OID
 //! - [`ask`] from a device to its answers
 //! - `plan` what a device's profiles ask for
@@ -17,6 +18,7 @@ pub mod ask;
 mod cell;
 pub mod command;
 pub mod evaluate;
+pub mod folder;
 pub mod known;
 mod plan;
 pub mod report;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farwatch_shared::clock::{Clock, Timestamp};
+use farwatch_shared::profile::Library;
 use farwatch_shared::wire::message::batch::AddressRecord;
 
 use super::credentials::{self, Attempt, Before, Tried};
 use crate::config::site::Site;
 use crate::inventory::facts::{self, Around, Facts};
+use crate::inventory::who::who;
 use crate::inventory::{Found, FoundSnmp};
 use crate::monitor::{Known, Monitor};
 use crate::snmp::{Limits, Snmp, Target};
@@ -64,6 +66,7 @@ pub struct Identified {
 /// Asks an address who it is, and tells the monitor.
 pub async fn identify(
     snmp: Arc<dyn Snmp>,
+    profiles: Arc<Library>,
     monitor: Monitor,
     clock: Clock,
     site: Arc<Site>,
@@ -90,10 +93,10 @@ pub async fn identify(
             auth: credential.auth.clone(),
         };
         let limits = Limits::default().with_deadline(READ_DEADLINE);
-        let facts = match snmp.read(&target, &facts::identity_plan(), limits).await {
-            Ok(reading) => Facts::read(&reading),
-            Err(_) => Facts::default(), // it answered once: a device, of which little is known yet
-        };
+        // It answered once: a device, even where little is known yet.
+        let facts = who(&*snmp, &profiles, &target, limits)
+            .await
+            .unwrap_or_default();
         let interfaces = facts.interfaces.clone();
         let found = Found {
             address,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use farwatch_shared::clock::{Clock, Timestamp};
+use farwatch_shared::profile::Library;
 use farwatch_shared::wire::message::batch::AddressRecord;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -28,6 +29,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Asks devices.
     pub snmp: Arc<dyn Snmp>,
+    /// Which device is what.
+    pub profiles: Arc<Library>,
     /// Pings; `None` where the system does not let us.
     pub echo: Option<Arc<dyn Echo>>,
     /// Who is told.
@@ -82,6 +85,7 @@ enum Done {
 pub struct Rounds {
     clock: Clock,
     snmp: Arc<dyn Snmp>,
+    profiles: Arc<Library>,
     echo: Option<Arc<dyn Echo>>,
     monitor: Monitor,
     own: fn() -> Vec<IpAddr>,
@@ -120,6 +124,7 @@ impl Rounds {
         let rounds = Self {
             clock: parts.clock,
             snmp: parts.snmp,
+            profiles: parts.profiles,
             echo: parts.echo,
             monitor: parts.monitor,
             own: parts.own,
@@ -385,8 +390,9 @@ impl Rounds {
             return;
         };
         self.asked.insert(address);
-        let (snmp, monitor, clock, site) = (
+        let (snmp, profiles, monitor, clock, site) = (
             self.snmp.clone(),
+            self.profiles.clone(),
             self.monitor.clone(),
             self.clock.clone(),
             self.site(),
@@ -400,7 +406,7 @@ impl Rounds {
                 ..Candidate::at(address)
             };
             Done::Identified(Box::new(
-                identify(snmp, monitor, clock, site, candidate).await,
+                identify(snmp, profiles, monitor, clock, site, candidate).await,
             ))
         });
     }
@@ -419,8 +425,9 @@ impl Rounds {
         while self.identifying < IDENTIFY_AT_ONCE
             && let Some(candidate) = self.queue.pop_front()
         {
-            let (snmp, monitor, clock, site) = (
+            let (snmp, profiles, monitor, clock, site) = (
                 self.snmp.clone(),
+                self.profiles.clone(),
                 self.monitor.clone(),
                 self.clock.clone(),
                 self.site(),
@@ -428,7 +435,7 @@ impl Rounds {
             self.identifying += 1;
             self.jobs.spawn(async move {
                 Done::Identified(Box::new(
-                    identify(snmp, monitor, clock, site, candidate).await,
+                    identify(snmp, profiles, monitor, clock, site, candidate).await,
                 ))
             });
         }

@@ -45,10 +45,29 @@ pub struct Facts {
     pub table_changed: Option<u32>,
     /// Rows of the interface table, by index.
     pub interfaces: Vec<InterfaceFacts>,
+    /// What its profiles read.
+    pub told: Told,
     /// Requests, varbinds, ms that this cost.
     pub cost: (u32, u32, u32),
     /// Whether the interface table was read to its end.
     pub whole: bool,
+}
+
+/// What profiles say of a device; empty where they do not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// Who makes it.
+    pub vendor: String,
+    /// As it stands on the box.
+    pub model: String,
+    /// What runs on it.
+    pub os: String,
+    /// Which version of that.
+    pub os_version: String,
+    /// Of the chassis.
+    pub serial: String,
+    /// What it is for.
+    pub role: String,
 }
 
 /// One row of the interface table.
@@ -200,9 +219,20 @@ impl Facts {
                 || reading.scalar(&IP_FORWARDING).and_then(Value::as_u64) == Some(1),
             table_changed: reading.scalar(&IF_TABLE_LAST_CHANGE).and_then(ticks),
             interfaces: table(0).map(interfaces).unwrap_or_default(),
+            told: Told::default(),
             cost: cost(reading),
             whole: reading.cut.is_none(),
         }
+    }
+
+    /// It answered, and said nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sys_object_id.is_none()
+            && self.uptime_ticks.is_none()
+            && self.sys_descr.is_empty()
+            && self.sys_name.is_empty()
+            && self.interfaces.is_empty()
     }
 
     /// Reads the answer to [`names_plan`]: the rows alone.

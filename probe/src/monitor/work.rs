@@ -17,6 +17,7 @@ use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::model::{
     DeviceNo, EventKind, GapReason, InstanceNo, LayoutNo, ProbeGap, Severity,
 };
+use farwatch_shared::profile::Library;
 use farwatch_shared::text::DeviceText;
 use farwatch_shared::wire::message::batch::EventRecord;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -82,6 +83,8 @@ pub struct Parts {
     pub spool: Spool,
     /// Asks devices.
     pub snmp: Arc<dyn Snmp>,
+    /// Which device is what.
+    pub profiles: Arc<Library>,
     /// Pings; `None` where the system does not let us.
     pub echo: Option<Arc<dyn Echo>>,
     /// The probe's own addresses, never judged by ICMP.
@@ -130,6 +133,7 @@ pub struct Working {
     keeper: Keeper,
     spool: Spool,
     snmp: Arc<dyn Snmp>,
+    profiles: Arc<Library>,
     echo: Option<Arc<dyn Echo>>,
     own_addresses: fn() -> Vec<IpAddr>,
     own: HashSet<IpAddr>,
@@ -220,6 +224,7 @@ impl Working {
             keeper: parts.keeper,
             spool: parts.spool,
             snmp: parts.snmp,
+            profiles: parts.profiles,
             echo: parts.echo,
             own_addresses: parts.own,
             own: HashSet::new(),

@@ -1,7 +1,7 @@
 //! From a device to what its profiles make of it: system group, selectors' questions, plan, answers.
 
 use farwatch_shared::oid::Oid;
-use farwatch_shared::profile::{Applied, Library, Presence};
+use farwatch_shared::profile::{Library, Presence};
 
 use super::answers::Answers;
 use super::evaluate::SYS_OBJECT_ID;
@@ -35,6 +35,24 @@ pub struct Asked {
     pub cut: Option<WalkError>,
 }
 
+/// What of a device is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// Who it is.
+    Facts,
+    /// That, and everything that it measures.
+    All,
+}
+
+/// What was read before: it is not asked for again.
+#[derive(Debug, Default)]
+pub struct Begun {
+    /// The values.
+    pub answers: Answers,
+    /// Columns that were read to their end.
+    pub columns: Vec<Oid>,
+}
+
 /// Asks a device what the library's profiles for it want to know.
 ///
 /// # Errors
@@ -44,38 +62,48 @@ pub async fn ask(
     snmp: &dyn Snmp,
     target: &Target,
     limits: Limits,
+    begun: Begun,
+    want: Want,
 ) -> Result<Asked, GetError> {
-    let mut asked = Asked::default();
-    asked
-        .answers
-        .extend(snmp.get(target, &SYSTEM, limits).await?);
-    asked.first = 1;
-    let id = asked
-        .answers
-        .get(&SYS_OBJECT_ID)
-        .and_then(Value::as_oid)
-        .cloned();
-    let descr = asked
-        .answers
-        .get(&SYS_DESCR)
-        .and_then(cell::text_of)
-        .unwrap_or_default();
+    let mut asked = Asked {
+        answers: begun.answers,
+        ..Asked::default()
+    };
+    if asked.answers.get(&SYS_DESCR).is_none() && asked.answers.get(&SYS_OBJECT_ID).is_none() {
+        let system = snmp.get(target, &SYSTEM, limits).await?;
+        asked.answers.extend(system);
+        asked.first = 1;
+    }
+    let id = asked.answers.get(&SYS_OBJECT_ID).and_then(Value::as_oid);
+    let id = id.cloned();
+    let descr = asked.answers.get(&SYS_DESCR).and_then(cell::text_of);
+    let descr = descr.unwrap_or_default();
 
     let questions = library.questions(id.as_ref(), &descr);
     let below = presences(snmp, target, limits, &questions, &mut asked).await?;
-    let applied = library.applying(
-        id.as_ref(),
-        &descr,
-        &mut |oid| match asked.answers.presence(oid) {
-            Presence::Value(text) => Presence::Value(text),
-            _ => below
-                .iter()
-                .find(|(asked, _)| asked == oid)
-                .map_or(Presence::Nothing, |(_, text)| Presence::Below(text.clone())),
-        },
-    );
-    read(snmp, target, limits, &applied, &mut asked).await;
-    asked.known = evaluate::evaluate(&applied, &asked.answers);
+    let mut has = |oid: &Oid| match asked.answers.presence(oid) {
+        Presence::Nothing => below
+            .iter()
+            .find(|(asked, _)| asked == oid)
+            .map_or(Presence::Nothing, |(_, text)| Presence::Below(text.clone())),
+        found => found,
+    };
+    let applied = library.applying(id.as_ref(), &descr, &mut has);
+    let plan = plan::plan(&applied, want, &asked.answers, begun.columns);
+    if !plan.scalars.is_empty() || !plan.tables.is_empty() {
+        match snmp.read(target, &plan, limits).await {
+            Ok(mut reading) => {
+                asked.cost = reading.cost;
+                asked.cut = reading.cut.take();
+                asked.answers.take(reading);
+            }
+            Err(error) => asked.cut = Some(error),
+        }
+    }
+    asked.known = match want {
+        Want::Facts => evaluate::identify(&applied, &asked.answers),
+        Want::All => evaluate::evaluate(&applied, &asked.answers),
+    };
     Ok(asked)
 }
 
@@ -87,7 +115,12 @@ async fn presences(
     questions: &[Oid],
     asked: &mut Asked,
 ) -> Result<Vec<(Oid, String)>, GetError> {
-    for names in questions.chunks(TOGETHER) {
+    let new: Vec<Oid> = questions
+        .iter()
+        .filter(|oid| asked.answers.get(oid).is_none())
+        .cloned()
+        .collect();
+    for names in new.chunks(TOGETHER) {
         asked.answers.extend(snmp.get(target, names, limits).await?);
         asked.first += 1;
     }
@@ -111,22 +144,4 @@ async fn presences(
         }
     }
     Ok(below)
-}
-
-async fn read(
-    snmp: &dyn Snmp,
-    target: &Target,
-    limits: Limits,
-    applied: &[Applied],
-    asked: &mut Asked,
-) {
-    let plan = plan::plan(applied, |oid| asked.answers.get(oid).is_some());
-    match snmp.read(target, &plan, limits).await {
-        Ok(mut reading) => {
-            asked.cost = reading.cost;
-            asked.cut = reading.cut.take();
-            asked.answers.take(reading);
-        }
-        Err(error) => asked.cut = Some(error),
-    }
 }

@@ -3,13 +3,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Subcommand;
-use farwatch_shared::profile::{Level, Library, Note, SourceFile, builtin};
+use farwatch_shared::profile::{Level, Library, Note, builtin};
 
-use super::ask;
+use super::ask::{self, Begun, Want};
+use super::folder::{files_in, found};
 use super::report;
 use crate::cli::say;
 use crate::inventory::facts::{Around, Facts, around_plan, identity_plan};
@@ -78,7 +78,7 @@ pub async fn run(command: ProfileCommand) -> anyhow::Result<ExitCode> {
                 tracing::warn!("{note}");
             }
             let paths = if recording.is_dir() {
-                recordings_in(&recording)?
+                found(&recording, &["snmprec"])?
             } else {
                 vec![recording.clone()]
             };
@@ -116,45 +116,17 @@ async fn test(library: &Library, name: &str, path: &Path) -> anyhow::Result<serd
     agents.insert(address, recording);
     let target = Target::new(address, Auth::v2c("public"));
     let limits = Limits::default();
-    let asked = ask::ask(library, &agents, &target, limits).await?;
+    let asked = ask::ask(
+        library,
+        &agents,
+        &target,
+        limits,
+        Begun::default(),
+        Want::All,
+    )
+    .await?;
     let facts = Facts::read(&agents.read(&target, &identity_plan(), limits).await?);
     let around = agents.read(&target, &around_plan(), limits).await?;
     let around = Around::read(&around, &facts.interfaces);
     Ok(report::json(name, &asked, &facts, &around))
-}
-
-/// The profiles of a folder, with their paths below it.
-fn files_in(dir: &Path) -> anyhow::Result<Vec<SourceFile>> {
-    let mut files = Vec::new();
-    for path in found(dir, &["yaml", "yml"])? {
-        let text = std::fs::read(&path).with_context(|| path.display().to_string())?;
-        files.push(SourceFile {
-            name: Arc::from(path.strip_prefix(dir)?.to_string_lossy().as_ref()),
-            text: Arc::from(String::from_utf8_lossy(&text).as_ref()),
-        });
-    }
-    Ok(files)
-}
-
-fn recordings_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    found(dir, &["snmprec"])
-}
-
-/// Files of a folder and those below, in order of their names.
-fn found(dir: &Path, endings: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    let mut dirs = vec![dir.to_owned()];
-    while let Some(dir) = dirs.pop() {
-        for entry in std::fs::read_dir(&dir).with_context(|| dir.display().to_string())? {
-            let path = entry?.path();
-            let ending = path.extension().and_then(|ending| ending.to_str());
-            if path.is_dir() {
-                dirs.push(path);
-            } else if ending.is_some_and(|ending| endings.contains(&ending)) {
-                files.push(path);
-            }
-        }
-    }
-    files.sort();
-    Ok(files)
 }

@@ -31,17 +31,23 @@ const FACTS: [Fact; 8] = [
 /// RFC 3418.
 pub(super) const SYS_OBJECT_ID: Oid = Oid::of(&[1, 3, 6, 1, 2, 1, 1, 2, 0]);
 
-/// What `applied`, the best first, make of the answers.
+/// Who a device is, by `applied`, the best first.
 #[must_use]
-pub fn evaluate(applied: &[Applied], answers: &Answers) -> Known {
-    let mut known = Known {
+pub fn identify(applied: &[Applied], answers: &Answers) -> Known {
+    Known {
         facts: facts(applied, answers),
         profiles: applied
             .iter()
             .map(|applied| (Arc::clone(&applied.profile.name), applied.why.clone()))
             .collect(),
         ..Known::default()
-    };
+    }
+}
+
+/// What `applied`, the best first, make of the answers.
+#[must_use]
+pub fn evaluate(applied: &[Applied], answers: &Answers) -> Known {
+    let mut known = identify(applied, answers);
     let mut taken = Taken::default();
     for Applied { profile, .. } in applied.iter().filter(|applied| !applied.is_silenced) {
         taken.is_generic = profile.generic;

@@ -8,11 +8,16 @@ use farwatch_shared::profile::model::{
     Amount, Choice, Column, MetricRows, Place, Rows, Source, StatusFrom, StatusOf, Symbol, TagFrom,
 };
 
+use super::answers::Answers;
+use super::ask::Want;
 use crate::snmp::{self, Plan, TablePlan};
 
-/// What `applied` read, without what `had` holds already.
-pub(super) fn plan(applied: &[Applied], had: impl Fn(&Oid) -> bool) -> Plan {
-    let mut gather = Gather::default();
+/// What `applied` read, without the scalars that are among the answers and the columns that were read to their end.
+pub(super) fn plan(applied: &[Applied], want: Want, answers: &Answers, columns: Vec<Oid>) -> Plan {
+    let mut gather = Gather {
+        asked: columns.into_iter().collect(),
+        ..Gather::default()
+    };
     for applied in applied {
         let profile = &applied.profile;
         for source in profile.facts.values().flatten() {
@@ -22,7 +27,10 @@ pub(super) fn plan(applied: &[Applied], had: impl Fn(&Oid) -> bool) -> Plan {
                 Source::Joined { parts, .. } => parts.iter().for_each(|part| gather.symbol(part)),
             }
         }
-        for item in profile.metrics.iter() {
+        if want == Want::Facts {
+            continue;
+        }
+        for item in &profile.metrics {
             gather.metrics(item);
         }
         if applied.is_silenced {
@@ -46,7 +54,7 @@ pub(super) fn plan(applied: &[Applied], had: impl Fn(&Oid) -> bool) -> Plan {
         }
     }
     let mut plan = gather.plan;
-    plan.scalars.retain(|oid| !had(oid));
+    plan.scalars.retain(|oid| answers.get(oid).is_none());
     plan
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use farwatch_shared::profile::model::{Fact, Status};
 use farwatch_shared::profile::{Library, SourceFile};
 
-use super::ask::{Asked, ask};
+use super::ask::{Asked, Begun, Want, ask};
 use crate::snmp::recording::{Recording, Recordings};
 use crate::snmp::{Auth, Limits, Target};
 
@@ -18,7 +18,7 @@ async fn asked(files: &[(&str, &str)], recording: &str) -> Asked {
         .iter()
         .map(|(name, text)| SourceFile {
             name: Arc::from(*name),
-            text: Arc::from(*text),
+            text: (*text).to_owned().into(),
         })
         .collect();
     let (library, notes) = Library::load(vec![files]);
@@ -31,9 +31,16 @@ async fn asked(files: &[(&str, &str)], recording: &str) -> Asked {
         Recording::parse(format!("{SYSTEM}{recording}").as_bytes()).unwrap(),
     );
     let target = Target::new(address, Auth::v2c("public"));
-    ask(&library, &agents, &target, Limits::default())
-        .await
-        .unwrap()
+    ask(
+        &library,
+        &agents,
+        &target,
+        Limits::default(),
+        Begun::default(),
+        Want::All,
+    )
+    .await
+    .unwrap()
 }
 
 /// A profile for the device of [`SYSTEM`] that says this besides.

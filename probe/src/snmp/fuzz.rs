@@ -11,6 +11,7 @@ use std::sync::LazyLock;
 
 use farwatch_shared::fuzz::Target;
 use farwatch_shared::oid::Oid;
+use farwatch_shared::profile::builtin;
 use farwatch_shared::text::{DESCRIPTION_LIMIT, NAME_LIMIT};
 use futures::FutureExt as _;
 
@@ -382,7 +383,7 @@ fn device_facts(file: &[u8]) -> bool {
         assert!(interface.alias.as_str().len() <= DESCRIPTION_LIMIT);
         assert!(interface.mac.len() <= 17, "{}", interface.mac);
     }
-    let known = facts.sys_object_id.as_ref().and_then(vendor::vendor);
+    let known = facts.sys_object_id.as_ref().and_then(builtin::enterprise);
     let _ = vendor::os(facts.sys_descr.as_str());
     let _ = vendor::role(
         facts.sys_descr.as_str(),

@@ -1,5 +1,6 @@
 //! The profiles that are compiled in, and the registry of enterprise numbers.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::SourceFile;
@@ -19,7 +20,7 @@ pub fn files() -> Vec<SourceFile> {
         .iter()
         .map(|(name, text)| SourceFile {
             name: Arc::from(*name),
-            text: Arc::from(*text),
+            text: Cow::Borrowed(*text),
         })
         .collect()
 }

@@ -1,7 +1,8 @@
 //! Many files: parts put together, and which profiles are for a device.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, Weak};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use super::model::Profile;
 use super::read::{self, OidPattern, Rule};
@@ -14,7 +15,7 @@ pub struct SourceFile {
     /// Its path below its folder, with `/`.
     pub name: Arc<str>,
     /// Its YAML.
-    pub text: Arc<str>,
+    pub text: Cow<'static, str>,
 }
 
 /// Profiles by the devices they are for. Only the selectors are kept in memory; a profile's body is read when a device
@@ -24,8 +25,12 @@ pub struct Library {
     files: Vec<SourceFile>,
     by_name: HashMap<Arc<str>, usize>,
     selectors: Vec<Selector>,
-    bodies: Mutex<HashMap<usize, Weak<Profile>>>,
+    /// Those that were needed last, the latest at the end.
+    bodies: Mutex<VecDeque<(usize, Arc<Profile>)>>,
 }
+
+/// Bodies kept: a site has a few kinds of devices.
+const KEPT: usize = 48;
 
 #[derive(Debug)]
 struct Selector {
@@ -179,16 +184,15 @@ impl Library {
 
     /// A profile with its parts.
     fn body(&self, file: usize) -> Arc<Profile> {
-        let mut bodies = self
-            .bodies
-            .lock()
-            .expect("nobody panics while reading a profile");
-        if let Some(body) = bodies.get(&file).and_then(Weak::upgrade) {
-            return body;
+        let mut kept = self.bodies.lock().expect("nobody panics with it");
+        let body = match kept.iter().position(|(of, _)| *of == file) {
+            Some(at) => kept.remove(at).expect("it was there").1,
+            None => Arc::new(self.merged(file, &mut Vec::new())),
+        };
+        kept.push_back((file, Arc::clone(&body)));
+        if kept.len() > KEPT {
+            kept.pop_front();
         }
-        let body = Arc::new(self.merged(file, &mut Vec::new()));
-        bodies.retain(|_, body| body.strong_count() > 0);
-        bodies.insert(file, Arc::downgrade(&body));
         body
     }
 

@@ -9,7 +9,7 @@ fn library(files: &[(&str, &str)]) -> (Library, Vec<String>) {
         .iter()
         .map(|(name, text)| SourceFile {
             name: Arc::from(*name),
-            text: Arc::from(*text),
+            text: (*text).to_owned().into(),
         })
         .collect();
     let (library, notes) = Library::load(vec![files]);
@@ -187,7 +187,7 @@ fn a_folder_on_top_hides_files_of_the_same_name() {
     let file = |text: &str| {
         vec![SourceFile {
             name: Arc::from("x.yaml"),
-            text: Arc::from(text),
+            text: text.to_owned().into(),
         }]
     };
     let (library, _) = Library::load(vec![
@@ -212,7 +212,7 @@ fn a_public_library_loads_unchanged() {
         .filter(|path| path.extension().is_some_and(|ending| ending == "yaml"))
         .map(|path| SourceFile {
             name: Arc::from(path.file_name().unwrap().to_str().unwrap()),
-            text: Arc::from(std::fs::read_to_string(&path).unwrap()),
+            text: std::fs::read_to_string(&path).unwrap().into(),
         })
         .collect();
     assert!(files.len() > 200, "{}", files.len());

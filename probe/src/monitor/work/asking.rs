@@ -17,7 +17,8 @@ use super::super::{ping_round, poll, schedule};
 use super::{Done, INVENTORY_DEADLINE, VOLLEY, VOLLEY_EVERY, Working};
 use crate::detect::{By, Moment};
 use crate::inventory::facts;
-use crate::inventory::facts::{Around, Facts};
+use crate::inventory::facts::Around;
+use crate::inventory::who::who;
 use crate::snmp::{Limits, Target};
 
 impl Working {
@@ -220,18 +221,14 @@ impl Working {
             self.schedule.finished(key);
             return;
         };
-        let snmp = self.snmp.clone();
+        let (snmp, profiles) = (self.snmp.clone(), self.profiles.clone());
         self.jobs.spawn(async move {
             let limits = Limits::default().with_deadline(INVENTORY_DEADLINE);
             let read = async {
-                let reading = snmp
-                    .read(&target, &facts::identity_plan(), limits)
-                    .await
-                    .ok()?;
-                if reading.scalars.is_empty() {
+                let facts = who(&*snmp, &profiles, &target, limits).await.ok()?;
+                if facts.is_empty() {
                     return None;
                 }
-                let facts = Facts::read(&reading);
                 let around = match snmp.read(&target, &facts::around_plan(), limits).await {
                     Ok(reading) => Around::read(&reading, &facts.interfaces),
                     Err(_) => Around::default(),
