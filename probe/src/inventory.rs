@@ -10,6 +10,7 @@
 //!
 //! Numbers are minted here, above whatever Central has ever seen of this probe, and never used twice.
 
+pub mod entity;
 pub mod evidence;
 pub mod facts;
 pub mod interfaces;

@@ -486,3 +486,42 @@ async fn two_hundred_at_once_all_get_their_own_answer() {
     futures::future::join_all(gets).await;
     assert_eq!(engine.stats().under_way, 0);
 }
+
+/// The command line against this machine's own agent, as v2c and as v3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_device_is_told_by_its_profiles() {
+    let Some(snmpd) = Snmpd::start(&format!(
+        "createUser ada SHA-256 {AUTH} AES {PRIV}\nrouser ada"
+    ))
+    .await
+    else {
+        return;
+    };
+    let port = snmpd.address.port().to_string();
+    let told = |more: &[&str]| {
+        let said = Command::new(env!("CARGO_BIN_EXE_farwatch-probe"))
+            .args(["profile", "test", "127.0.0.1", "--json", "--port", &port])
+            .args(more)
+            .env("FARWATCH_AUTH_PASSWORD", AUTH)
+            .env("FARWATCH_PRIV_PASSWORD", PRIV)
+            .output()
+            .unwrap();
+        assert!(
+            said.status.success(),
+            "{}",
+            String::from_utf8_lossy(&said.stderr)
+        );
+        serde_json::from_slice::<serde_json::Value>(&said.stdout).unwrap()
+    };
+    for said in [told(&[]), told(&["--user", "ada", "--privacy", "AES-128"])] {
+        assert_eq!(said["recording"], "127.0.0.1");
+        assert_eq!(said["os"], "Linux", "{said}");
+        let storage = said["storage"].as_array().unwrap();
+        assert!(
+            storage.iter().any(|one| one["kind"] == "memory"),
+            "{storage:?}"
+        );
+        assert!(!said["interfaces"].as_array().unwrap().is_empty());
+        assert!(said["cost"]["requests"].as_u64() > Some(3), "{said}");
+    }
+}

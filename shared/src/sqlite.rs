@@ -76,11 +76,12 @@ impl SqliteError {
     /// Whether the file itself is damaged and has to be set aside.
     #[must_use]
     pub fn is_corrupt(&self) -> bool {
-        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+        // Too big: a length that nothing of ours has, read where something else lies.
+        use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase, TooBig};
         match self {
             Self::Sqlite { source, .. } => matches!(
                 source.sqlite_error_code(),
-                Some(DatabaseCorrupt | NotADatabase)
+                Some(DatabaseCorrupt | NotADatabase | TooBig)
             ),
             Self::Foreign { .. } => true,
             _ => false,

@@ -29,6 +29,8 @@ pub(super) struct ProbeClock {
     measured_ms: i64,
     /// Ours minus the probe's boot-time clock.
     base_ms: Fastest,
+    /// Our wall clock minus our boot-time clock, as it was when that was measured.
+    ours_ms: i64,
     /// What is added to its times.
     used_ms: i64,
 }
@@ -48,6 +50,12 @@ impl Fastest {
             before_ms: base_ms,
             since: now,
         }
+    }
+
+    fn shift(&mut self, by_ms: i64) {
+        self.now_ms = self.now_ms.saturating_add(by_ms);
+        self.before_ms = self.before_ms.saturating_add(by_ms);
+        self.since = self.since.plus_ms(by_ms);
     }
 
     fn get(self) -> i64 {
@@ -78,6 +86,7 @@ impl ProbeClock {
         wall: Timestamp,
         boot_ms: i64,
         now: Timestamp,
+        ours_ms: i64,
     ) -> Self {
         let base_ms = now.ms().saturating_sub(boot_ms);
         let mut clock = earlier
@@ -86,17 +95,34 @@ impl ProbeClock {
                 boot_id: boot_id.to_owned(),
                 measured_ms: 0,
                 base_ms: Fastest::new(base_ms, now),
+                ours_ms,
                 used_ms: 0,
             });
+        clock.ours_is(ours_ms);
         clock.measure(wall, boot_ms, now);
         clock
+    }
+
+    /// Our wall clock minus our boot-time clock now: where our own clock was set since the last measurement, what was
+    /// measured moves with it, before the probe has said another word.
+    pub(super) fn ours_is(&mut self, ours_ms: i64) {
+        let by_ms = ours_ms.saturating_sub(self.ours_ms);
+        if by_ms.saturating_abs() > STEP_MS {
+            self.ours_ms = ours_ms;
+            self.base_ms.shift(by_ms);
+            self.is_off_by(self.measured_ms.saturating_add(by_ms));
+        }
     }
 
     /// Measures again; from a status. The two clocks of the probe were read at one moment, so that only their common
     /// base depends on how long the message took.
     pub(super) fn measure(&mut self, wall: Timestamp, boot_ms: i64, now: Timestamp) {
         self.base_ms.take(now.ms().saturating_sub(boot_ms), now);
-        self.measured_ms = Timestamp(self.base_ms.get().saturating_add(boot_ms)).since(wall);
+        self.is_off_by(Timestamp(self.base_ms.get().saturating_add(boot_ms)).since(wall));
+    }
+
+    fn is_off_by(&mut self, measured_ms: i64) {
+        self.measured_ms = measured_ms;
         let off = self.measured_ms.saturating_abs();
         if self.used_ms == 0 {
             if off > ENTER_MS {
@@ -155,7 +181,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_800_000_000_000);
 
     fn clock(behind_ms: i64) -> ProbeClock {
-        ProbeClock::new(None, "boot", NOW.plus_ms(-behind_ms), 5_000, NOW)
+        ProbeClock::new(None, "boot", NOW.plus_ms(-behind_ms), 5_000, NOW, 0)
     }
 
     #[test]
@@ -193,7 +219,8 @@ mod tests {
         }
         // The hello of the next session takes its time, too.
         let sent = NOW.plus_ms(500_000);
-        let mut probe = ProbeClock::new(Some(probe), "boot", sent, 505_000, sent.plus_ms(3_000));
+        let later = sent.plus_ms(3_000);
+        let mut probe = ProbeClock::new(Some(probe), "boot", sent, 505_000, later, 0);
         assert_eq!(probe.offset_ms(), 0);
         // A clock that was set is noticed by the very message that says so, however late.
         let sent = NOW.plus_ms(505_000);
@@ -207,7 +234,7 @@ mod tests {
         probe.measure(sent.plus_ms(-hour), 510_000, sent.plus_ms(2 * hour));
         assert_eq!(probe.offset_ms(), 3 * hour);
         // Another boot begins anew.
-        let other = ProbeClock::new(Some(probe), "next", NOW, 1_000, NOW);
+        let other = ProbeClock::new(Some(probe), "next", NOW, 1_000, NOW, 0);
         assert_eq!(other.offset_ms(), 0);
     }
 
@@ -220,6 +247,40 @@ mod tests {
         let other = probe.correction("older", 2_500, closed);
         assert_eq!((other.offset_ms, other.approximate), (60_000, true));
         assert!(probe.correction("", 2_500, closed).approximate);
+    }
+
+    #[test]
+    fn our_own_clock_counts_as_soon_as_it_is_set() {
+        let ten_years = 315_360_000_000;
+        let mut probe = clock(0);
+        // Ours was ten years behind while the session began, and is right from here on.
+        probe.ours_is(ten_years);
+        assert_eq!(probe.offset_ms(), ten_years);
+        let made = probe.correction("boot", 6_000, NOW.plus_ms(1_000));
+        assert_eq!((made.offset_ms, made.approximate), (ten_years, false));
+        probe.ours_is(0);
+        assert_eq!(probe.offset_ms(), 0);
+        assert_eq!(
+            probe
+                .correction("boot", 6_000, NOW.plus_ms(1_000))
+                .offset_ms,
+            0
+        );
+        probe.ours_is(400);
+        assert_eq!(
+            probe.offset_ms(),
+            0,
+            "what NTP does by and by is not a clock that was set"
+        );
+        let again = ProbeClock::new(
+            Some(probe),
+            "boot",
+            NOW,
+            5_000,
+            NOW.plus_ms(-ten_years),
+            -ten_years,
+        );
+        assert_eq!(again.offset_ms(), -ten_years);
     }
 
     #[test]

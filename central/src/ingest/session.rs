@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use farwatch_shared::clock::Timestamp;
+use farwatch_shared::clock::{Clock, Timestamp};
 use farwatch_shared::error::Chain;
 use farwatch_shared::failpoint;
 use farwatch_shared::link::{
@@ -163,6 +163,7 @@ impl<S: SampleStore, P: PullSource> Ingest<S, P> {
             hello.now,
             hello.boot_ms,
             now.plus_ms(-half_ms(connection.rtt())),
+            ours_ms(&self.0.clock),
         );
         let session = Session {
             inner: self.0.clone(),
@@ -635,8 +636,15 @@ impl<S: SampleStore, P: PullSource> Session<S, P> {
     }
 
     fn clock(&self) -> MutexGuard<'_, ProbeClock> {
-        self.clock.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut clock = self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        clock.ours_is(ours_ms(&self.inner.clock));
+        clock
     }
+}
+
+/// Our wall clock minus our boot-time clock: it changes when our clock is set.
+fn ours_ms(clock: &Clock) -> i64 {
+    clock.now().ms().saturating_sub(clock.boot_ms())
 }
 
 fn half_ms(rtt: std::time::Duration) -> i64 {

@@ -1,35 +1,27 @@
 //! `profile test` and `profile lint`.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Subcommand;
-use farwatch_shared::profile::{Level, Library, Note, builtin};
+use clap::{Args, Subcommand};
+use farwatch_shared::profile::{Level, Library, builtin};
 
 use super::ask::{self, Begun, Want};
 use super::folder::{files_in, found};
-use super::report;
+use super::report::{self, Device};
 use crate::cli::say;
+use crate::inventory::entity;
 use crate::inventory::facts::{Around, Facts, around_plan, identity_plan};
 use crate::snmp::recording::{Recording, Recordings};
-use crate::snmp::{Auth, Limits, Snmp, Target};
+use crate::snmp::{Auth, Engine, EngineConfig, Limits, Snmp, Target, V3User};
 
 /// Device profiles.
 #[derive(Debug, Subcommand)]
 pub enum ProfileCommand {
     /// What the profiles make of a device: who it is, its sensors, what was asked and what that cost.
-    Test {
-        /// A recording (`.snmprec`), or a folder of them: an object a line.
-        recording: PathBuf,
-        /// For programs.
-        #[arg(long)]
-        json: bool,
-        /// Folders of own profiles, on top of those that come with the program.
-        #[arg(long, value_name = "DIR")]
-        profiles: Vec<PathBuf>,
-    },
+    Test(Test),
     /// Says what cannot be taken of a folder's profiles; exit code 1 where something is left out.
     Lint {
         /// Where they are.
@@ -37,10 +29,38 @@ pub enum ProfileCommand {
     },
 }
 
+/// Whom to ask, and as whom.
+#[derive(Debug, Args)]
+pub struct Test {
+    /// A recording (`.snmprec`), a folder of them (an object a line), or a device's address.
+    device: String,
+    /// For programs.
+    #[arg(long)]
+    json: bool,
+    /// Folders of own profiles, on top of those that come with the program.
+    #[arg(long, value_name = "DIR")]
+    profiles: Vec<PathBuf>,
+    /// A device's UDP port.
+    #[arg(long, default_value_t = 161)]
+    port: u16,
+    /// v2c: the community.
+    #[arg(long, default_value = "public", hide_default_value = true)]
+    community: String,
+    /// v3: the user. Passwords are taken from `$FARWATCH_AUTH_PASSWORD` and `$FARWATCH_PRIV_PASSWORD`.
+    #[arg(long)]
+    user: Option<String>,
+    /// v3: MD5, SHA-1, SHA-256, …
+    #[arg(long, default_value = "SHA-256")]
+    auth: String,
+    /// v3: DES, AES-128, AES-256, …
+    #[arg(long, default_value = "AES-128")]
+    privacy: String,
+}
+
 /// Does it.
 ///
 /// # Errors
-/// Files that cannot be read.
+/// Files that cannot be read, a device that does not answer.
 pub async fn run(command: ProfileCommand) -> anyhow::Result<ExitCode> {
     match command {
         ProfileCommand::Lint { dir } => {
@@ -59,74 +79,100 @@ pub async fn run(command: ProfileCommand) -> anyhow::Result<ExitCode> {
             ));
             Ok(ExitCode::from(u8::from(errors > 0)))
         }
-        ProfileCommand::Test {
-            recording,
-            json,
-            profiles,
-        } => {
-            let mut folders = profiles
-                .iter()
-                .map(|dir| files_in(dir))
-                .collect::<anyhow::Result<Vec<_>>>()?;
+        ProfileCommand::Test(test) => {
+            let own = test.profiles.iter().map(|dir| files_in(dir));
+            let mut folders = own.collect::<anyhow::Result<Vec<_>>>()?;
             folders.push(builtin::files());
             let (library, notes) = Library::load(folders);
-            let notes: Vec<Note> = notes
-                .into_iter()
-                .filter(|note| note.level == Level::Error)
-                .collect();
-            for note in notes {
+            for note in notes.iter().filter(|note| note.level == Level::Error) {
                 tracing::warn!("{note}");
             }
-            let paths = if recording.is_dir() {
-                found(&recording, &["snmprec"])?
-            } else {
-                vec![recording.clone()]
-            };
-            for path in paths {
-                let name = path
-                    .strip_prefix(&recording)
-                    .unwrap_or(&path)
-                    .with_extension("");
-                let name = match name.as_os_str().is_empty() {
-                    true => path
-                        .file_stem()
-                        .unwrap_or_default()
-                        .to_string_lossy()
-                        .into_owned(),
-                    false => name.display().to_string(),
-                };
-                let said = test(&library, &name, &path).await?;
-                say(&if json {
-                    said.to_string()
-                } else {
-                    serde_json::to_string_pretty(&said)?
-                });
-            }
+            test.all(&library).await?;
             Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-async fn test(library: &Library, name: &str, path: &Path) -> anyhow::Result<serde_json::Value> {
-    let shown = || path.display().to_string();
-    let bytes = std::fs::read(path).with_context(shown)?;
-    let recording = Recording::parse(&bytes).with_context(shown)?;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 161));
-    let mut agents = Recordings::default();
-    agents.insert(address, recording);
-    let target = Target::new(address, Auth::v2c("public"));
-    let limits = Limits::default();
-    let asked = ask::ask(
-        library,
-        &agents,
-        &target,
-        limits,
-        Begun::default(),
-        Want::All,
-    )
-    .await?;
-    let facts = Facts::read(&agents.read(&target, &identity_plan(), limits).await?);
-    let around = agents.read(&target, &around_plan(), limits).await?;
-    let around = Around::read(&around, &facts.interfaces);
-    Ok(report::json(name, &asked, &facts, &around))
+impl Test {
+    async fn all(&self, library: &Library) -> anyhow::Result<()> {
+        let path = Path::new(&self.device);
+        if let (Ok(address), false) = (self.device.parse::<IpAddr>(), path.exists()) {
+            let engine = Engine::bind(EngineConfig::default()).context("SNMP")?;
+            let target = Target::new(SocketAddr::new(address, self.port), self.credential()?);
+            let said = test(library, &engine, &target, &self.device).await?;
+            return self.print(&said);
+        }
+        let (root, paths) = if path.is_dir() {
+            (path, found(path, &["snmprec"])?)
+        } else {
+            (path.parent().unwrap_or(path), vec![path.to_owned()])
+        };
+        for path in paths {
+            let shown = || path.display().to_string();
+            let bytes = std::fs::read(&path).with_context(shown)?;
+            let recording = Recording::parse(&bytes).with_context(shown)?;
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+            let mut agents = Recordings::default();
+            agents.insert(address, recording);
+            let target = Target::new(address, Auth::v2c("public"));
+            let name = path.strip_prefix(root).unwrap_or(&path).with_extension("");
+            let said = test(library, &agents, &target, &name.display().to_string()).await?;
+            self.print(&said)?;
+        }
+        Ok(())
+    }
+
+    fn print(&self, said: &serde_json::Value) -> anyhow::Result<()> {
+        let text = match self.json {
+            true => said.to_string(),
+            false => serde_json::to_string_pretty(said)?,
+        };
+        say(&text);
+        Ok(())
+    }
+
+    fn credential(&self) -> anyhow::Result<Auth> {
+        let Some(user) = &self.user else {
+            return Ok(Auth::v2c(&self.community));
+        };
+        let secret = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        let user = match (
+            secret("FARWATCH_AUTH_PASSWORD"),
+            secret("FARWATCH_PRIV_PASSWORD"),
+        ) {
+            (None, _) => V3User::no_auth(user)?,
+            (Some(auth), None) => V3User::auth(user, self.auth.parse()?, &auth)?,
+            (Some(auth), Some(privacy)) => V3User::auth_priv(
+                user,
+                (self.auth.parse()?, &auth),
+                (self.privacy.parse()?, &privacy),
+            )?,
+        };
+        Ok(Auth::V3(user))
+    }
 }
+
+async fn test(
+    library: &Library,
+    snmp: &dyn Snmp,
+    target: &Target,
+    name: &str,
+) -> anyhow::Result<serde_json::Value> {
+    let limits = Limits::default().with_deadline(DEADLINE);
+    let asked = ask::ask(library, snmp, target, limits, Begun::default(), Want::All).await?;
+    let facts = Facts::read(&snmp.read(target, &identity_plan(), limits).await?);
+    let around = snmp.read(target, &around_plan(), limits).await?;
+    let around = Around::read(&around, &facts.interfaces);
+    let entities = entity::read(&snmp.read(target, &entity::plan(), limits).await?);
+    let device = Device {
+        name,
+        asked: &asked,
+        facts: &facts,
+        around: &around,
+        entities: &entities,
+    };
+    Ok(report::json(&device))
+}
+
+/// A slow device with many tables takes its time; nobody else waits for it here.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(120);

@@ -6,11 +6,34 @@ use farwatch_shared::profile::number_text;
 use serde_json::{Value as Json, json};
 
 use super::ask::Asked;
+use crate::inventory::entity::Entity;
 use crate::inventory::facts::{Around, Facts, InterfaceFacts};
 
-/// One object, for programs; `name` is the recording's path or the device's address.
+/// What was found out of one device.
+#[derive(Clone, Copy, Debug)]
+pub struct Device<'a> {
+    /// The recording's path or the device's address.
+    pub name: &'a str,
+    /// By its profiles.
+    pub asked: &'a Asked,
+    /// By what every device tells.
+    pub facts: &'a Facts,
+    /// Its neighbours.
+    pub around: &'a Around,
+    /// What it is made of.
+    pub entities: &'a [Entity],
+}
+
+/// One object, for programs.
 #[must_use]
-pub fn json(name: &str, asked: &Asked, facts: &Facts, around: &Around) -> Json {
+pub fn json(device: &Device<'_>) -> Json {
+    let Device {
+        name,
+        asked,
+        facts,
+        around,
+        entities,
+    } = device;
     let known = &asked.known;
     let fact = |fact| known.fact(fact).map(str::to_owned);
     let said = |text: &str, otherwise: Fact| match text.trim() {
@@ -50,7 +73,7 @@ pub fn json(name: &str, asked: &Asked, facts: &Facts, around: &Around) -> Json {
             "name": processor.name,
             "load_ratio": processor.load_ratio,
         })).collect::<Vec<_>>(),
-        "entities": [],
+        "entities": entities.iter().map(entity).collect::<Vec<_>>(),
         "neighbours": around.neighbours.iter().map(|neighbour| json!({
             "protocol": neighbour.protocol,
             "local_port": filled(neighbour.local_port.as_str()),
@@ -98,6 +121,23 @@ fn interface(facts: &InterfaceFacts) -> Json {
         "speed_bps": facts.speed_bps,
         "admin_status": status(facts.admin),
         "oper_status": status(facts.oper),
+    })
+}
+
+fn entity(entity: &Entity) -> Json {
+    let [hardware, firmware, software] = &entity.revisions;
+    json!({
+        "index": entity.index,
+        "class": entity.class,
+        "name": filled(entity.name.as_str()),
+        "descr": filled(entity.descr.as_str()),
+        "model": filled(entity.model.as_str()),
+        "serial": filled(entity.serial.as_str()),
+        "manufacturer": filled(entity.manufacturer.as_str()),
+        "hardware_revision": filled(hardware.as_str()),
+        "firmware_revision": filled(firmware.as_str()),
+        "software_revision": filled(software.as_str()),
+        "contained_in": entity.contained_in,
     })
 }
 

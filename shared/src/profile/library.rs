@@ -322,10 +322,11 @@ impl Rule {
             {
                 return None;
             }
-            (fit.0, fit.1) = (
-                best.pattern.arcs(),
-                matches!(best.pattern, OidPattern::Exact(_)),
-            );
+            // A number that many makers borrow says little: then what else was found out decides.
+            if !is_borrowed(id) {
+                fit.0 = best.pattern.arcs();
+                fit.1 = matches!(best.pattern, OidPattern::Exact(_));
+            }
             why.push(format!("sysObjectID {}", best.text));
         }
         if !self.descr.is_empty() {
@@ -383,6 +384,16 @@ impl Rule {
         }
         Some((fit, why.join(", ")))
     }
+}
+
+/// Net-SNMP's and UCD's numbers: appliances of many makers answer with them.
+const BORROWED: [Oid; 2] = [
+    Oid::of(&[1, 3, 6, 1, 4, 1, 8072]),
+    Oid::of(&[1, 3, 6, 1, 4, 1, 2021]),
+];
+
+fn is_borrowed(id: &Oid) -> bool {
+    BORROWED.iter().any(|root| id.starts_with(root))
 }
 
 fn dotted(id: Option<&Oid>) -> String {
