@@ -735,13 +735,20 @@ pub(super) fn stored_layouts(
     epoch: Epoch,
 ) -> rusqlite::Result<Vec<Layout>> {
     let mut statement = c.prepare_cached(
-        "SELECT body FROM layouts WHERE probe_id = ?1 AND epoch = ?2 ORDER BY no",
+        "SELECT hash, body FROM layouts WHERE probe_id = ?1 AND epoch = ?2 ORDER BY no",
     )?;
-    let bodies = statement.query_map(params![probe, epoch], |row| row.get::<_, Vec<u8>>(0))?;
+    let rows = statement.query_map(params![probe, epoch], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+    })?;
     let mut layouts = Vec::new();
-    for body in bodies {
-        match wire::decode(&body?) {
-            Ok(layout) => layouts.push(layout),
+    for row in rows {
+        let (hash, body) = row?;
+        match wire::decode(&body) {
+            Ok(layout) if layout_hash(&layout) == hash.cast_unsigned() => layouts.push(layout),
+            // A layout with a flipped bit would show values under another's name.
+            Ok(layout) => {
+                tracing::error!(probe.id = %probe, layout = layout.no.0, "a stored layout is not what its hash says; it is left out");
+            }
             Err(error) => {
                 tracing::error!(probe.id = %probe, error = %farwatch_shared::error::Chain(&error), "a stored layout cannot be read");
             }
