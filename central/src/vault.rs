@@ -5,13 +5,14 @@
 //! reveals nothing; a copy of the database with `vault.key` does.
 
 use std::fmt;
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{Key, XChaCha20Poly1305, XNonce};
 use data_encoding::HEXLOWER;
+use farwatch_shared::file;
 use farwatch_shared::id::CustomerId;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
@@ -133,22 +134,8 @@ impl Vault {
 
     fn make(path: &Path) -> std::io::Result<()> {
         let key = Zeroizing::new(rand::random::<[u8; 32]>());
-        // Whole or not there: a crash leaves no part of a key that nobody could start with.
-        let new = path.with_extension("key.new");
-        let _ = std::fs::remove_file(&new);
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        file.write_all(HEXLOWER.encode(key.as_slice()).as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)?;
-        if let Some(directory) = path.parent() {
-            std::fs::File::open(directory)?.sync_all()?;
-        }
-        Ok(())
+        let line = Zeroizing::new(format!("{}\n", HEXLOWER.encode(key.as_slice())));
+        file::replace(path, line.as_bytes())
     }
 
     fn read(path: &Path, check_mode: bool) -> Result<Self, VaultError> {

@@ -33,6 +33,7 @@ use crate::discovery::rounds::{self, Request, Rounds};
 use crate::discovery::{Progress, own};
 use crate::icmp::{BindError, PingConfig, Pinger};
 use crate::identity::{Identity, Place};
+use crate::inventory::copy::Copying;
 use crate::inventory::store;
 use crate::monitor::keep::Keeper;
 use crate::monitor::layout::PORTS_LIMIT;
@@ -135,10 +136,17 @@ impl App {
             config.udp_retry,
             clock.clone(),
         );
+        let copying = Copying {
+            data_dir: config.data_dir.clone(),
+            probe: place.probe_id,
+            spool: spool.clone(),
+            changed: keeping.changes(),
+        };
         let steering = Steering {
             data_dir: config.data_dir.clone(),
             narrow: config.narrow.clone(),
             own: own::networks,
+            probe: place.probe_id,
             uplink: handle.clone(),
             monitor: monitor.clone(),
             site: site_out,
@@ -161,6 +169,7 @@ impl App {
 
         let drain = lifecycle.drain();
         lifecycle.spawn("keep", keeping.run());
+        lifecycle.spawn("copy", run_to_end(copying.run(drain.clone())));
         lifecycle.spawn("monitor", stopping(working, keeper, drain.clone(), lock));
         lifecycle.spawn("discovery", run_to_end(rounds.run(drain.clone())));
         lifecycle.spawn("steering", run_to_end(steering.run(drain.clone())));

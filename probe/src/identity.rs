@@ -1,10 +1,8 @@
 //! Who this probe is: its key, certificate and CA, as files of their own, so that a damaged database costs no site visit.
 
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
-};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use farwatch_shared::clock::{Clock, Timestamp};
@@ -536,28 +534,8 @@ fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> IdentityError {
     }
 }
 
-/// Writes a file of mode 0600 so that it is whole, old or new, whatever happens. Root writes for the directory's owner:
-/// `sudo farwatch-probe join` leaves nothing that the service may not read.
 fn write(path: &Path, content: &[u8]) -> Result<(), IdentityError> {
-    let attempt = || -> io::Result<()> {
-        let dir = path.parent().unwrap_or_else(|| Path::new("."));
-        let new = path.with_extension("new");
-        let _ = fs::remove_file(&new);
-        let mut out = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&new)?;
-        let owner = fs::metadata(dir)?;
-        if owner.uid() != out.metadata()?.uid() {
-            std::os::unix::fs::fchown(&out, Some(owner.uid()), Some(owner.gid()))?;
-        }
-        out.write_all(content)?;
-        out.sync_all()?;
-        fs::rename(&new, path)?;
-        fs::File::open(dir)?.sync_all()
-    };
-    attempt().map_err(|source| file(path, source))
+    farwatch_shared::file::replace(path, content).map_err(|source| file(path, source))
 }
 
 /// The time that Central's certificate is judged by while joining.

@@ -6,10 +6,11 @@
 //! - [`packed`] interfaces while nobody looks at them
 //! - [`vendor`] maker, system, purpose
 //! - [`topology`] who stands before whom
-//! - [`store`] its tables in the spool's file
+//! - [`store`] its tables in the spool's file;  [`copy`] a copy beside it
 //!
 //! Numbers are minted here, above whatever Central has ever seen of this probe, and never used twice.
 
+pub mod copy;
 pub mod entity;
 pub mod evidence;
 pub mod facts;

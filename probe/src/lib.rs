@@ -14,6 +14,7 @@ pub mod identity;
 pub mod increase;
 pub mod inventory;
 pub mod join;
+pub mod kept_file;
 pub mod monitor;
 pub mod profile;
 pub mod route;

@@ -1,24 +1,26 @@
 //! Keeps the site's document: from its file at start, from Central whenever that has a newer one.
 //!
 //! A probe whose inventory is empty first takes over what Central knows of its devices: else it would give new numbers
-//! to old devices, and their history would end.
+//! to old devices, and their history would end. Where only the spool was lost, the copy beside it serves at once, so that
+//! devices are watched also while Central cannot be reached.
 
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::error::Chain;
+use farwatch_shared::id::ProbeId;
+use farwatch_shared::wire::message::batch::DeviceRecord;
 use farwatch_shared::wire::message::pull::SiteDocument;
-use farwatch_shared::wire::{decode, encode};
 use ipnet::Ipv4Net;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Narrow;
 use crate::config::site::Site;
+use crate::inventory::copy;
+use crate::kept_file;
 use crate::monitor::Monitor;
 use crate::uplink::{PullError, Revisions, UplinkHandle};
 
@@ -36,6 +38,8 @@ pub struct Steering {
     pub narrow: Narrow,
     /// The probe's own networks.
     pub own: fn() -> Vec<Ipv4Net>,
+    /// Which probe this is.
+    pub probe: ProbeId,
     /// Central.
     pub uplink: UplinkHandle,
     /// Who is told first.
@@ -53,19 +57,32 @@ impl Steering {
     pub async fn run(self, drain: CancellationToken) {
         let work = async {
             let mut revisions = self.uplink.revisions();
-            if !self.is_complete {
-                self.take_over(&mut revisions).await;
+            let document = load(&self.data_dir);
+            if let Some(document) = &document {
+                // Before there are devices: without a site they would lie outside of its ranges.
+                self.monitor.set_site(self.site_of(document)).await;
             }
-            let mut applied = match load(&self.data_dir) {
-                Some(document) => {
-                    self.apply(&document).await;
-                    document.revision
-                }
-                None => 0,
-            };
+            let mut owes = !self.is_complete;
+            let mut born = self.born;
+            if owes && self.take_copy(born).await {
+                born = None;
+            } else if owes {
+                self.take_over(&mut revisions, born).await;
+                owes = false;
+            }
+            let mut applied = 0;
+            if let Some(document) = &document {
+                self.apply(document).await;
+                applied = document.revision;
+            }
             loop {
                 let now = *revisions.borrow_and_update();
                 if now.session > 0 {
+                    if std::mem::take(&mut owes) {
+                        // Central may know devices that the copy did not.
+                        self.take_over(&mut revisions, born).await;
+                        continue;
+                    }
                     if now.highest_device_no > self.monitor.highest_device_no() {
                         self.monitor
                             .restore(Vec::new(), now.highest_device_no)
@@ -105,7 +122,7 @@ impl Steering {
     }
 
     async fn apply(&self, document: &SiteDocument) {
-        let site = Arc::new(Site::from_document(document, &(self.own)(), &self.narrow));
+        let site = self.site_of(document);
         tracing::info!(
             revision = site.revision,
             "the site's configuration: {} ranges, {} credentials, ports {:?}",
@@ -117,8 +134,39 @@ impl Steering {
         self.site.send_replace(site);
     }
 
+    fn site_of(&self, document: &SiteDocument) -> Arc<Site> {
+        Arc::new(Site::from_document(document, &(self.own)(), &self.narrow))
+    }
+
+    /// Takes over the copy that lies beside the spool; whether there was one.
+    async fn take_copy(&self, born: Option<Timestamp>) -> bool {
+        let Some(copy) = copy::load(&self.data_dir, self.probe) else {
+            return false;
+        };
+        tracing::warn!(
+            "took over {} devices from the copy of the inventory",
+            copy.devices.len()
+        );
+        let highest = copy.highest.saturating_add(copy::MARGIN);
+        self.monitor.restore(copy.devices, highest).await;
+        if let Some(born) = born {
+            self.monitor.off_since(born).await;
+        }
+        true
+    }
+
+    /// What Central knows of this probe's devices. The monitor is told the site's document before it.
+    async fn known_at_central(&self, now: Revisions) -> Result<Vec<DeviceRecord>, PullError> {
+        if now.highest_device_no == 0 {
+            return Ok(Vec::new());
+        }
+        let document = self.uplink.puller().site_document().await?;
+        self.monitor.set_site(self.site_of(&document)).await;
+        self.uplink.puller().inventory().await
+    }
+
     /// Waits for the first session, and takes over what Central knows.
-    async fn take_over(&self, revisions: &mut watch::Receiver<Revisions>) {
+    async fn take_over(&self, revisions: &mut watch::Receiver<Revisions>, born: Option<Timestamp>) {
         loop {
             let Ok(now) = revisions
                 .wait_for(|now| now.session > 0)
@@ -127,18 +175,13 @@ impl Steering {
             else {
                 return std::future::pending().await;
             };
-            let records = if now.highest_device_no == 0 {
-                Ok(Vec::new())
-            } else {
-                self.uplink.puller().inventory().await
-            };
-            match records {
+            match self.known_at_central(now).await {
                 Ok(records) => {
                     if !records.is_empty() {
                         tracing::info!("took over {} devices from Central", records.len());
                     }
                     self.monitor.restore(records, now.highest_device_no).await;
-                    if let Some(born) = self.born
+                    if let Some(born) = born
                         && now.highest_device_no > 0
                     {
                         self.monitor.off_since(born).await;
@@ -157,31 +200,11 @@ impl Steering {
 /// The document as it was last pulled.
 #[must_use]
 pub fn load(data_dir: &Path) -> Option<SiteDocument> {
-    let bytes = std::fs::read(data_dir.join(FILE)).ok()?;
-    match decode(&bytes) {
-        Ok(document) => Some(document),
-        Err(error) => {
-            tracing::warn!(error = %Chain(&error), "the site's configuration on disk cannot be read; Central is asked");
-            None
-        }
-    }
+    kept_file::read(&data_dir.join(FILE))
 }
 
 fn keep(data_dir: &Path, document: &SiteDocument) {
-    let path = data_dir.join(FILE);
-    let temporary = data_dir.join("site.bin.new");
-    let written = || -> std::io::Result<()> {
-        let _ = std::fs::remove_file(&temporary);
-        let mut file = std::fs::File::options()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(&encode(document))?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, &path)
-    };
-    if let Err(error) = written() {
+    if let Err(error) = kept_file::write(&data_dir.join(FILE), document) {
         tracing::warn!(%error, "the site's configuration could not be kept; it is pulled again after a restart");
     }
 }
@@ -220,7 +243,5 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
-        std::fs::write(dir.path().join(FILE), b"nonsense").unwrap();
-        assert!(load(dir.path()).is_none());
     }
 }

@@ -11,6 +11,7 @@
 //! - [`sqlite`] open, pragmas, migrations, the one writer thread
 //! - [`lifecycle`] long-lived tasks, signals, two-step shutdown
 //! - [`telemetry`] the lights
+//! - [`file`] small files that must be whole
 //! - [`failpoint`] where a test may kill the process
 //! - `fuzz` every decoder with examples, for mutation loops (only with the feature of that name)
 //! - [`error`] errors as logs print them
@@ -19,6 +20,7 @@ pub mod bundle;
 pub mod clock;
 pub mod error;
 pub mod failpoint;
+pub mod file;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 pub mod id;

@@ -352,7 +352,15 @@ async fn the_real_programs_start_on_damaged_files_and_watch_on() {
         .unwrap();
     world.devices_up(DEVICES, SOON).await;
     committed(&world, 100).await;
+    // What serves when both programs' stores are lost together.
+    eventually(SOON, "the inventory was copied", || async {
+        let copy = std::fs::metadata(world.probe.dir.join(inventory::copy::FILE));
+        copy.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
     let mut slowest = Duration::ZERO;
+    // Once it has forgotten the probe, the copies are the last there is.
+    let mut central_is_whole = true;
     for round in 0..super::scaled(4) {
         let how = if round % 2 == 0 {
             Kill::Hard
@@ -361,10 +369,15 @@ async fn the_real_programs_start_on_damaged_files_and_watch_on() {
         };
         let which = dice.random_range(0..3);
         let epoch = world.probe.status().unwrap()["epoch"].clone();
+        central_is_whole &= which == 0;
         if which != 1 {
             world.probe.end(how);
-            let done =
-                damage(&world.probe.dir, &PROBE_FILES.map(PathBuf::from), &mut dice).unwrap();
+            let mut files = PROBE_FILES.map(PathBuf::from).to_vec();
+            if central_is_whole && which == 0 {
+                files.push(PathBuf::from(inventory::copy::FILE));
+                files.push(PathBuf::from(farwatch_probe::steering::FILE));
+            }
+            let done = damage(&world.probe.dir, &files, &mut dice).unwrap();
             println!(
                 "{}",
                 done.iter()

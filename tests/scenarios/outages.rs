@@ -1,6 +1,6 @@
 //! Central away, Central restored, the probe's store gone, the probe copied.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use farwatch_tests::probe::Probe;
@@ -145,6 +145,62 @@ async fn a_probe_that_lost_its_store_finds_the_same_devices_again() {
     assert_eq!(ids(&before), ids(&after), "same devices, same ids");
     let found = world.check_counters(false).await.unwrap();
     assert_eq!(found.problems, Vec::<String>::new());
+    assert!(!found.gaps.contains_key("not_permitted"), "{found:?}");
+    world.end();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_probe_that_lost_its_store_while_central_is_away_watches_the_same_devices_on() {
+    let mut world = World::start(121, |site| site.devices(5)).await.unwrap();
+    let numbers = |status: &serde_json::Value| {
+        let devices = status["devices"].as_array().cloned().unwrap_or_default();
+        devices
+            .iter()
+            .map(|d| (d["address"].to_string(), d["device"].to_string()))
+            .collect::<BTreeMap<_, _>>()
+    };
+    let before = world.devices_up(5, SOON).await;
+    eventually(SOON, "the inventory was copied", || async {
+        let bytes = std::fs::metadata(world.probe.dir.join("devices.bin"));
+        bytes.map(drop).map_err(|error| error.to_string())
+    })
+    .await;
+    world.ledgers_agree(SOON).await;
+    let known = numbers(&world.probe.status().unwrap());
+    assert_eq!(known.len(), 5, "{known:?}");
+    world.probe.end(Kill::Hard);
+    world.central.end(Kill::Hard);
+    for name in ["spool.db", "spool.db-wal", "spool.db-shm"] {
+        let _ = std::fs::remove_file(world.probe.dir.join(name));
+    }
+    world.probe.start(&[]).unwrap();
+    let mut polled = numbers(&serde_json::Value::Null);
+    eventually(SOON, "the devices are polled without Central", || {
+        let status = world.probe.status().ok();
+        let up = status.as_ref().and_then(|s| s["devices_up"].as_u64());
+        polled = status.as_ref().map(&numbers).unwrap_or_default();
+        async move {
+            (up == Some(5))
+                .then_some(())
+                .ok_or_else(|| format!("{up:?}"))
+        }
+    })
+    .await;
+    assert_eq!(polled, known, "same devices, same numbers");
+    world.central.restart(&[]).await.unwrap();
+    world.devices_up(5, SOON).await;
+    world.settle().await;
+    let after = world.central.list("/devices").await.unwrap();
+    let ids = |devices: &[serde_json::Value]| {
+        devices
+            .iter()
+            .map(|d| d["id"].to_string())
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ids(&before), ids(&after), "same devices, same ids");
+    let found = world.check_counters(false).await.unwrap();
+    assert_eq!(found.problems, Vec::<String>::new());
+    assert!(!found.gaps.contains_key("not_permitted"), "{found:?}");
     world.end();
 }
 

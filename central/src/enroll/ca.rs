@@ -5,12 +5,13 @@
 pub mod succession;
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use farwatch_shared::clock::Timestamp;
+use farwatch_shared::file;
 use farwatch_shared::id::DeploymentId;
 use farwatch_shared::link::accept::Authority;
 use farwatch_shared::link::name::central_uri;
@@ -155,15 +156,15 @@ impl Ca {
             if new.exists() {
                 fs::remove_dir_all(&new)?;
             }
-            private_dir(&new)?;
+            file::make_dir(&new)?;
             let key = KeyPair::generate().map_err(io::Error::other)?;
             let certificate = ca_params(deployment)
                 .self_signed(&key)
                 .map_err(io::Error::other)?;
-            write_private(&new.join("ca.key"), key.serialize_pem().as_bytes())?;
-            write_private(&new.join("ca.pem"), certificate.pem().as_bytes())?;
+            file::replace(&new.join("ca.key"), key.serialize_pem().as_bytes())?;
+            file::replace(&new.join("ca.pem"), certificate.pem().as_bytes())?;
             fs::rename(&new, dir)?;
-            sync_parent(dir)
+            file::sync_dir(dir.parent().unwrap_or(dir))
         };
         attempt().map_err(|source| CaError::File {
             path: dir.to_owned(),
@@ -382,36 +383,6 @@ fn serial() -> SerialNumber {
     let mut bytes: [u8; 16] = rand::random();
     bytes[0] = bytes[0] & 0x3f | 0x40;
     SerialNumber::from_slice(&bytes)
-}
-
-/// Writes a file of mode 0600 so that it is whole or not there.
-fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
-    let new = path.with_extension("new");
-    let _ = fs::remove_file(&new);
-    let mut file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&new, path)?;
-    sync_parent(path)
-}
-
-fn private_dir(dir: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-}
-
-/// Makes a name that was given or taken in a directory durable.
-fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(dir) => fs::File::open(dir)?.sync_all(),
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

@@ -140,6 +140,16 @@ pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
     Ok(stored)
 }
 
+/// The highest number given, if the inventory is ours, and all records as they are stored.
+///
+/// # Errors
+/// SQLite's.
+pub fn records(c: &Connection) -> rusqlite::Result<(Option<u32>, Vec<Vec<u8>>)> {
+    let highest = kept::get(c, NUMBERS, 0)?.and_then(|value| decode(&value).ok());
+    let records = kept::all(c, RECORD)?.into_iter().map(|(_, record)| record);
+    Ok((highest, records.collect()))
+}
+
 /// The inventory is ours from here on, and no number up to `highest` is minted again.
 ///
 /// # Errors

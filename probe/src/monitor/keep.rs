@@ -10,9 +10,10 @@ use farwatch_shared::wire::message::batch::{
     ADDRESSES, AddressRecord, AddressesBody, DEVICES, DeviceRecord, DevicesBody, EVENTS,
     EventRecord, EventsBody, SAMPLES,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::layout::Shapes;
+use crate::inventory::copy::Changes;
 use crate::inventory::store::{self, Row, StateRow, Tick};
 use crate::spool::{Draft, Spool, SpoolError};
 
@@ -93,6 +94,7 @@ impl Keeper {
         let keeping = Keeping {
             spool,
             queue,
+            changes: watch::Sender::default(),
             owed: News::default(),
             part: PART_VALUES,
         };
@@ -139,11 +141,19 @@ pub struct Keeping {
     queue: mpsc::Receiver<Work>,
     /// Rows that could not be stored with their news; they go with the next.
     owed: News,
+    /// Who copies the inventory is told.
+    changes: watch::Sender<Changes>,
     /// Values that filled a batch last.
     part: usize,
 }
 
 impl Keeping {
+    /// Moves with every change of the inventory that is on disk.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Changes> {
+        self.changes.subscribe()
+    }
+
     /// Ends when the last [`Keeper`] is gone.
     ///
     /// # Errors
@@ -208,7 +218,15 @@ impl Keeping {
         let extra = rows.clone();
         let stored = self.spool.commit(drafts, move |c| extra.put(c)).await;
         match stored {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                if !rows.rows.is_empty() {
+                    self.changes.send_modify(|changes| {
+                        changes.rows += rows.rows.len() as u64;
+                        changes.highest = rows.highest.unwrap_or(changes.highest);
+                    });
+                }
+                Ok(())
+            }
             Err(error @ (SpoolError::Full | SpoolError::EpochMoved { .. })) => {
                 tracing::warn!(error = %Chain(&error), "news could not be stored");
                 self.owed = std::sync::Arc::into_inner(rows).unwrap_or_default();

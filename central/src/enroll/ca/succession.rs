@@ -8,12 +8,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use farwatch_shared::clock::Timestamp;
+use farwatch_shared::file;
 use farwatch_shared::id::DeploymentId;
 use rcgen::{ExtendedKeyUsagePurpose, KeyPair};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustls::pki_types::{CertificateDer, pem::PemObject as _};
 
-use super::{Ca, CaError, ca_params, private_dir, sync_parent, write_private};
+use super::{Ca, CaError, ca_params};
 
 /// Certificates of earlier CAs, newest first.
 const EARLIER: &str = "earlier.pem";
@@ -73,7 +74,7 @@ pub fn rotate(dir: &Path, deployment: DeploymentId, now: Timestamp) -> Result<Ca
 
     let new = fresh(dir)?;
     let write = |name: &str, content: &str| {
-        write_private(&new.join(name), content.as_bytes()).map_err(|source| CaError::File {
+        file::replace(&new.join(name), content.as_bytes()).map_err(|source| CaError::File {
             path: new.join(name),
             source,
         })
@@ -103,7 +104,7 @@ pub fn retire(dir: &Path, deployment: DeploymentId) -> Result<Ca, CaError> {
             _ => {}
         }
     }
-    sync_parent(&dir.join(EARLIER)).map_err(|source| CaError::File {
+    file::sync_dir(dir).map_err(|source| CaError::File {
         path: dir.to_owned(),
         source,
     })?;
@@ -124,7 +125,7 @@ pub(super) fn clear(dir: &Path) -> Result<(), CaError> {
 fn fresh(dir: &Path) -> Result<PathBuf, CaError> {
     clear(dir)?;
     let new = dir.with_extension("new");
-    private_dir(&new).map_err(|source| CaError::File {
+    file::make_dir(&new).map_err(|source| CaError::File {
         path: new.clone(),
         source,
     })?;
@@ -137,11 +138,12 @@ fn take_place(new: &Path, dir: &Path) -> Result<(), CaError> {
         path: dir.to_owned(),
         source,
     };
+    let above = dir.parent().unwrap_or(dir);
     renameat_with(CWD, new, CWD, dir, RenameFlags::EXCHANGE)
         .map_err(|error| failed(error.into()))?;
-    sync_parent(dir).map_err(failed)?;
+    file::sync_dir(above).map_err(failed)?;
     clear(dir)?;
-    sync_parent(dir).map_err(failed)
+    file::sync_dir(above).map_err(failed)
 }
 
 fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
