@@ -29,10 +29,10 @@ pub(crate) struct Work {
 }
 
 /// A site that is watched.
-struct Watched {
-    central: Central,
+pub(crate) struct Watched {
+    pub(crate) central: Central,
     place: Place,
-    probe: Probe,
+    pub(crate) probe: Probe,
     port: u16,
     devices: u32,
     _dir: tempfile::TempDir,
@@ -59,7 +59,8 @@ pub(crate) async fn measure(fleet: &Fleet, works: &[Work]) -> anyhow::Result<Vec
 }
 
 impl Watched {
-    async fn start(port: u16, devices: u32) -> anyhow::Result<Self> {
+    /// Joins a probe to a Central of its own, and waits until it has found and read them all.
+    pub(crate) async fn start(port: u16, devices: u32) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let central = {
             let path = dir.path().join("central");
@@ -92,7 +93,8 @@ impl Watched {
         Ok(watched)
     }
 
-    fn pid(&self) -> anyhow::Result<u32> {
+    /// The probe's process.
+    pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         Ok(self.probe.process().context("the probe runs")?.id())
     }
 
@@ -118,9 +120,8 @@ impl Watched {
         }
     }
 
-    /// Sets the interval, starts the probe anew, and measures from when its polls flow.
-    async fn steady(&mut self, work: Work) -> anyhow::Result<Cost> {
-        let every = format!("{}s", work.interval_s);
+    /// Sets the intervals of polls and of pings.
+    pub(crate) fn configure(&self, poll_s: u32, icmp_s: u32) -> anyhow::Result<()> {
         self.central.cli(&[
             "site",
             "configure",
@@ -129,8 +130,21 @@ impl Watched {
             "--snmp-port",
             &self.port.to_string(),
             "--poll-interval",
-            &every,
+            &format!("{poll_s}s"),
+            "--icmp-interval",
+            &format!("{icmp_s}s"),
         ])?;
+        Ok(())
+    }
+
+    /// What the probe says of itself.
+    pub(crate) fn status(&self) -> Value {
+        status(&self.probe.dir)
+    }
+
+    /// Sets the interval, starts the probe anew, and measures from when its polls flow.
+    async fn steady(&mut self, work: Work) -> anyhow::Result<Cost> {
+        self.configure(work.interval_s, 3_600)?;
         self.probe.end(Kill::Politely);
         let _ = std::fs::remove_file(self.probe.dir.join("status.json"));
         let _ = std::fs::remove_file(self.probe.dir.join("status.json.next"));

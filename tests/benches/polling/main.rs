@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! cargo build --release && cargo bench -p farwatch-tests --bench polling -- [--devices 200,1000] [--every 2,60]
-//!     [--delay-ms 0] [--window-s 30] [--peers all] [--json FILE] [--plot FILE]
+//!     [--delay-ms 0] [--window-s 30] [--peers all] [--json FILE] [--plot FILE] [--soak-min 120]
 //! ```
 //!
 //! - [`mib`], [`responder`] devices of our own;  [`fleet`] those, or faster ones where there are some
 //! - [`farwatch`] ours;  [`peers`] theirs
+//! - [`soak`] hours of ours instead of a comparison
 //! - [`report`] table, JSON and plot
 
 mod farwatch;
@@ -15,6 +16,7 @@ mod mib;
 mod peers;
 mod report;
 mod responder;
+mod soak;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -37,6 +39,7 @@ struct Options {
     peers: Vec<String>,
     json: Option<PathBuf>,
     plot: Option<PathBuf>,
+    soak: Option<Duration>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,6 +52,15 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    if let Some(time) = options.soak {
+        let work = Work {
+            devices: options.devices[0],
+            interval_s: options.every_s[0],
+            delay: options.delay,
+            window: options.window,
+        };
+        return runtime.block_on(soak::run(&fleet, work, time, options.json.as_deref()));
+    }
     for &devices in &options.devices {
         let works: Vec<Work> = options
             .every_s
@@ -91,6 +103,7 @@ impl Options {
             peers: peers::ALL.map(str::to_owned).to_vec(),
             json: None,
             plot: None,
+            soak: None,
         };
         while let Some(arg) = args.next() {
             if arg == "--bench" {
@@ -107,6 +120,9 @@ impl Options {
                 "--peers" => options.peers = peers::named(&value),
                 "--json" => options.json = Some(value.into()),
                 "--plot" => options.plot = Some(value.into()),
+                "--soak-min" => {
+                    options.soak = Some(Duration::from_secs(value.parse::<u64>()? * 60))
+                }
                 _ => bail!("{arg} is not known: see the head of benches/polling/main.rs"),
             }
         }
