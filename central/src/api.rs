@@ -33,6 +33,7 @@ mod me;
 mod metrics;
 mod overview;
 mod probes;
+mod readings;
 mod session;
 mod setup;
 mod site_config;
@@ -234,6 +235,7 @@ fn api_routes(central: Central) -> Routes {
         .with(probes::routes)
         .with(devices::routes)
         .with(interfaces::routes)
+        .with(readings::routes)
         .with(events::routes)
         .with(metrics::routes)
         .with(topology::routes)

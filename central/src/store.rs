@@ -18,6 +18,7 @@ pub mod overview;
 pub mod page;
 pub mod presence;
 pub mod probes;
+pub mod readings;
 pub mod rescue;
 pub mod reserve;
 pub mod sessions;
@@ -46,6 +47,7 @@ pub const SCHEMA: Schema = Schema {
         include_str!("store/migrations/0002_ledger.sql"),
         include_str!("store/migrations/0003_lists.sql"),
         include_str!("store/migrations/0004_undecoded.sql"),
+        include_str!("store/migrations/0005_readings.sql"),
     ],
 };
 

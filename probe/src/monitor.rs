@@ -3,18 +3,21 @@
 //! - [`schedule`] when what is due
 //! - [`plan`] what is read from a device;  [`layout`] which columns that makes
 //! - [`poll`] one device, once;  [`ping_round`] every device by ICMP
+//! - [`readings`] a device's sensors, storage and processors;  [`gauge`] their columns
 //! - [`pending`] read and not yet durable;  [`keep`] makes it durable
 //! - [`work`] the loop that owns it all
 //!
 //! One task owns inventory, schedule, states and readings; polls run beside it, as many as [`work::Load`] allows, and
 //! report to it. A device costs no task while nobody asks it.
 
+pub mod gauge;
 pub mod keep;
 pub mod layout;
 pub mod pending;
 pub mod ping_round;
 pub mod plan;
 pub mod poll;
+pub mod readings;
 pub mod schedule;
 pub mod work;
 

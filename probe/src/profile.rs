@@ -10,6 +10,7 @@
 //! - `plan` what a device's profiles ask for
 //! - `cell` one value as text or number, as a profile wants it
 //! - `row` one row of a table: names, conditions, columns
+//! - [`watch`] the same again, values only
 //! - [`report`] what came of it, for programs;  [`command`] `profile test`, `profile lint`
 //! - [`known`] what came of it;  [`evaluate`] how
 
@@ -25,3 +26,4 @@ pub mod report;
 mod row;
 #[cfg(test)]
 mod tests;
+pub mod watch;

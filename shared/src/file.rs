@@ -11,6 +11,17 @@ use std::path::Path;
 /// # Errors
 /// The file system's; the old content is still there.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    replace_with(path, |out| out.write_all(content))
+}
+
+/// The same for what is too large to lie in memory: `write` is given the file.
+///
+/// # Errors
+/// The file system's, and those of `write`; the old content is still there.
+pub fn replace_with(
+    path: &Path,
+    write: impl FnOnce(&mut fs::File) -> io::Result<()>,
+) -> io::Result<()> {
     let dir = path.parent().unwrap_or_else(|| Path::new("."));
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
@@ -28,7 +39,7 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     if owner.uid() != out.metadata()?.uid() {
         fchown(&out, Some(owner.uid()), Some(owner.gid()))?;
     }
-    out.write_all(content)?;
+    write(&mut out)?;
     out.sync_all()?;
     fs::rename(&new, path)?;
     sync_dir(dir)

@@ -179,6 +179,8 @@ code! {
         Ping = 0 => "ping",
         /// States and counters.
         Poll = 1 => "poll",
+        /// Sensors, storage, processors, and what asking the device cost.
+        Readings = 2 => "readings",
     }
 }
 

@@ -12,7 +12,8 @@ use farwatch_shared::model::{Column, DeviceNo, Epoch, InstanceNo, Layout, Layout
 use farwatch_shared::wire::codec::{FRAME_LIMIT, HEADER, Header, decode_as, frame};
 use farwatch_shared::wire::message::batch::{
     AddressRecord, AddressesBody, Batch, DeviceRecord, DevicesBody, Dropped, EventRecord,
-    EventsBody, InterfaceRecord, LayoutsBody, NeighbourRecord,
+    EventsBody, InterfaceRecord, LayoutsBody, NeighbourRecord, ReadingRecord, ReadingsBody,
+    ReadingsRecord,
 };
 use farwatch_shared::wire::message::control::{ControlRefused, Echo, EchoAnswer};
 use farwatch_shared::wire::message::enroll::{CertificateAnswer, JoinRequest, RenewRequest};
@@ -386,6 +387,22 @@ fn golden() -> Vec<Golden> {
                 attempts: vec![("core".into(), 161, "no response".into(), AT)],
                 reason: "answers ping, speaks no SNMP".into(),
                 last_seen: AT,
+            }],
+        },
+        ReadingsBody(5) = ReadingsBody {
+            devices: vec![ReadingsRecord {
+                device: 7,
+                at: AT,
+                readings: vec![ReadingRecord {
+                    instance: 0x4000_0007,
+                    class: "sensor".into(),
+                    kind: "temperature".into(),
+                    name: "Inlet".into(),
+                    unit: "celsius".into(),
+                    metrics: vec!["temperature".into(), "status".into()],
+                    oid: "1.3.6.1.2.1.99.1.1.1.4.7".into(),
+                }],
+                left_out: 2,
             }],
         },
     ]);

@@ -12,6 +12,7 @@ mod operate;
 mod outages;
 mod profiles;
 mod ranges;
+mod readings;
 mod snmpd;
 mod trust;
 mod weather;

@@ -20,7 +20,7 @@ use crate::metrics::query::{GapSpan, RangeQuery as MetricsQuery, Series, Source,
 use crate::scope::Scope;
 use crate::store::devices::DeviceFilter;
 use crate::store::value::{GapReason, Id, Time};
-use crate::store::{customers, devices, interfaces, sites};
+use crate::store::{customers, devices, interfaces, readings, sites};
 
 /// Points that one answer may hold.
 const MOST_POINTS: i64 = 100_000;
@@ -44,6 +44,8 @@ pub(super) struct RangeQuery {
     metric: String,
     /// Only this interface; all instances by default.
     instance: Option<Id>,
+    /// Only this sensor, disk or processor: its `instance` among the device's readings.
+    reading: Option<u32>,
     /// RFC 3339 or milliseconds since 1970; 24 hours ago by default.
     from: Option<String>,
     /// RFC 3339 or milliseconds since 1970; now by default.
@@ -193,19 +195,27 @@ async fn get_range(
     } = query.check(central.now())?;
     let device = DeviceId::from(query.device);
     let only = query.instance.map(InterfaceId::from);
+    let reading = query.reading.map(InstanceNo);
     let (sources, instances, names) = central
         .read(move |c| {
             let Some(sources) = devices::sources(c, &scope, device)? else {
                 return Ok(None);
             };
             let ports = match only {
+                None if reading.is_some() => Vec::new(),
                 None => interfaces::of_device(c, device)?,
                 Some(id) => match interfaces::get(c, &scope, id)? {
                     Some((owner, port)) if owner == device => vec![port],
                     _ => return Ok(None),
                 },
             };
-            let mut names: HashMap<(Source, InstanceNo), (Id, String)> = HashMap::new();
+            let mut names: HashMap<(Source, InstanceNo), (Option<Id>, String)> = HashMap::new();
+            for (no, one) in readings::of_device(c, device)?.all {
+                for from in &sources {
+                    let name = one.name.as_str().to_owned();
+                    names.insert((source(*from), InstanceNo(no)), (None, name));
+                }
+            }
             for port in ports {
                 let name = if port.name.is_empty() {
                     port.descr
@@ -215,11 +225,20 @@ async fn get_range(
                 for (probe, number, instance) in port.sources {
                     names.insert(
                         (source((probe, number)), instance),
-                        (port.id.into(), name.clone()),
+                        (Some(port.id.into()), name.clone()),
                     );
                 }
             }
-            let instances = only.map(|_| names.keys().copied().collect());
+            let instances = match reading {
+                Some(reading) => {
+                    let of = |from| (source(from), reading);
+                    Some(sources.iter().copied().map(of).collect())
+                }
+                None => only.map(|_| {
+                    let ports = names.iter().filter(|(_, (port, _))| port.is_some());
+                    ports.map(|(place, _)| *place).collect()
+                }),
+            };
             Ok(Some((sources, instances, names)))
         })
         .await?
@@ -254,7 +273,7 @@ async fn get_range(
 
 fn one_series(
     series: Series,
-    names: &HashMap<(Source, InstanceNo), (Id, String)>,
+    names: &HashMap<(Source, InstanceNo), (Option<Id>, String)>,
     raw: bool,
 ) -> RangeSeries {
     let named = names.get(&(series.source, series.instance));
@@ -267,7 +286,7 @@ fn one_series(
         labels: SeriesLabels {
             metric: series.metric,
             instance: named.map_or_else(String::new, |(_, name)| name.clone()),
-            interface_id: named.map(|(id, _)| *id),
+            interface_id: named.and_then(|(id, _)| *id),
         },
         unit: series.unit,
         points: series

@@ -15,7 +15,7 @@ use farwatch_shared::clock::Timestamp;
 use farwatch_shared::id::{DeviceId, InterfaceId};
 use farwatch_shared::model::{DeviceState, EventKind, Severity};
 use farwatch_shared::wire::message::batch::{
-    self, AddressesBody, Batch, DevicesBody, EventRecord, EventsBody,
+    self, AddressesBody, Batch, DevicesBody, EventRecord, EventsBody, ReadingsBody, ReadingsRecord,
 };
 use farwatch_shared::wire::message::session::SnapshotPart;
 use farwatch_shared::wire::{DecodeError, decode};
@@ -24,6 +24,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use crate::incident::rules;
 use crate::live::{Change, Effects};
 use crate::scope::ProbeScope;
+use crate::store::readings;
+use crate::store::value::Time;
 
 /// How a probe's wall clock is brought to ours.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,6 +95,12 @@ pub fn apply_batch(
             let body: DevicesBody = decode(&batch.body).map_err(ApplyError::Undecodable)?;
             for record in &body.devices {
                 inbound.device(record)?;
+            }
+        }
+        (batch::READINGS, 1) => {
+            let body: ReadingsBody = decode(&batch.body).map_err(ApplyError::Undecodable)?;
+            for record in &body.devices {
+                inbound.readings(record)?;
             }
         }
         (batch::ADDRESSES, 1) => {
@@ -241,6 +249,12 @@ impl Inbound<'_> {
             _ => {}
         }
         Ok(())
+    }
+
+    fn readings(&mut self, record: &ReadingsRecord) -> rusqlite::Result<()> {
+        let at = Time(self.correction.apply(record.at).min(self.now));
+        let scope = self.scope;
+        readings::put(self.c, scope.probe(), scope.customer(), record, at)
     }
 
     fn addresses(&mut self, body: &AddressesBody) -> rusqlite::Result<()> {

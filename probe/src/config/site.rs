@@ -245,6 +245,13 @@ impl Site {
             .map(|(_, port)| *port)
     }
 
+    /// Between two readings of sensors, storage and processors: they change slowly, and reading them is dear to some
+    /// devices.
+    #[must_use]
+    pub fn readings_interval_s(&self) -> u32 {
+        self.poll_interval_s.max(READINGS_S)
+    }
+
     /// How long a poll may take.
     #[must_use]
     pub fn poll_deadline(&self) -> Duration {
@@ -252,6 +259,9 @@ impl Site {
         (interval * 4 / 5).min(POLL_DEADLINE)
     }
 }
+
+/// Sensors are read no more often than this, in seconds.
+const READINGS_S: u32 = 60;
 
 impl Credential {
     /// Checks a credential of the document.

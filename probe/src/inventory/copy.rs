@@ -3,14 +3,15 @@
 //! The numbers by which Central knows the devices and their interfaces are what matters: a probe that gave new ones would
 //! end their history, and one that waited for Central would watch nothing meanwhile.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use farwatch_shared::error::Chain;
 use farwatch_shared::id::ProbeId;
-use farwatch_shared::wire::decode;
 use farwatch_shared::wire::message::batch::DeviceRecord;
-use serde::{Deserialize, Serialize};
+use farwatch_shared::wire::{decode, encode};
+use rusqlite::Connection;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -27,14 +28,6 @@ const SOON: Duration = Duration::from_secs(10);
 /// And what else changed after this: a change of a record every few seconds does not wear the disk out.
 const LATER: Duration = Duration::from_secs(600);
 
-/// What is in the file: records are encoded already.
-#[derive(Debug, Serialize, Deserialize)]
-struct Document {
-    probe: ProbeId,
-    highest: u32,
-    devices: Vec<Vec<u8>>,
-}
-
 /// The inventory as it was copied.
 #[derive(Debug)]
 pub struct Copy {
@@ -47,11 +40,12 @@ pub struct Copy {
 /// The copy, if there is one of this probe's.
 #[must_use]
 pub fn load(data_dir: &Path, probe: ProbeId) -> Option<Copy> {
-    let document: Document = kept_file::read(&data_dir.join(FILE))?;
-    (document.probe == probe).then(|| Copy {
-        highest: document.highest,
-        devices: document
-            .devices
+    let parts = kept_file::read_parts(&data_dir.join(FILE))?;
+    let (head, records) = parts.split_first()?;
+    let (of, highest): (ProbeId, u32) = decode(head).ok()?;
+    (of == probe).then(|| Copy {
+        highest,
+        devices: records
             .iter()
             .filter_map(|record| decode(record).ok())
             .collect(),
@@ -100,27 +94,34 @@ impl Copying {
     async fn write(&self) {
         let path = self.data_dir.join(FILE);
         let probe = self.probe;
-        let read = self.spool.reading(store::records).await;
-        let written = match read {
-            Ok((Some(highest), devices)) => {
-                let document = Document {
-                    probe,
-                    highest,
-                    devices,
-                };
-                let write = move || kept_file::write(&path, &document);
-                tokio::task::spawn_blocking(write).await
-            }
-            Ok((None, _)) => return,
-            Err(error) => {
-                tracing::warn!(error = %Chain(&error), "the inventory could not be read to copy it");
-                return;
-            }
-        };
-        match written {
+        let copied = self.spool.reading(move |c| copy(c, &path, probe)).await;
+        match copied {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "the inventory could not be copied"),
-            Err(error) => tracing::error!(%error, "the inventory could not be copied"),
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "the inventory could not be read to copy it");
+            }
         }
     }
+}
+
+/// Record by record: all of a large site's would take as much memory as watching it.
+fn copy(c: &Connection, path: &Path, probe: ProbeId) -> rusqlite::Result<io::Result<()>> {
+    let Some(highest) = store::highest(c)? else {
+        return Ok(Ok(()));
+    };
+    let mut failed = Ok(());
+    let written = kept_file::write_parts(path, |part| {
+        part(&encode(&(probe, highest)))?;
+        let mut unwritten = Ok(());
+        failed = store::each_record(c, |record| {
+            unwritten = part(record);
+            unwritten.is_ok()
+        });
+        match &failed {
+            Err(error) => Err(io::Error::other(error.to_string())),
+            Ok(()) => unwritten,
+        }
+    });
+    failed.map(|()| written)
 }

@@ -1,5 +1,7 @@
 //! The inventory in the spool's file: what is told to Central is stored with the batch that tells it, or not at all.
 
+use std::collections::HashMap;
+
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::error::Chain;
 use farwatch_shared::model::{DeviceNo, DeviceState};
@@ -18,6 +20,7 @@ const STATE: &str = "device_state";
 const NUMBERS: &str = "numbers";
 const TICK: &str = "tick";
 const SWEEP: &str = "sweep";
+const TOLD: &str = "device_readings";
 
 /// What a device's row holds, encoded: to be written inside a commit.
 #[derive(Clone, Debug)]
@@ -83,8 +86,19 @@ pub struct Stored {
     pub states: Vec<(DeviceNo, Remembered)>,
     /// Every slot before it is durable or covered by a gap.
     pub tick: Option<Tick>,
+    /// What Central was told that devices measure.
+    pub told: HashMap<DeviceNo, Told>,
     /// The inventory was complete once: it is ours, and need not be asked of Central.
     pub is_complete: bool,
+}
+
+/// What Central was told that a device measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Told {
+    /// Tells it from what was told before.
+    pub print: u64,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// Until when, and in which boot, everything was durable.
@@ -132,7 +146,12 @@ pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
             stored.states.push((DeviceNo(no), remembered));
         }
     }
-    if let Some(highest) = kept::get(c, NUMBERS, 0)?.and_then(|value| decode::<u32>(&value).ok()) {
+    for (no, told) in kept::all(c, TOLD)? {
+        if let (Ok(no), Ok(told)) = (u32::try_from(no), decode(&told)) {
+            stored.told.insert(DeviceNo(no), told);
+        }
+    }
+    if let Some(highest) = highest(c)? {
         stored.inventory.floor(highest);
         stored.is_complete = true;
     }
@@ -140,14 +159,20 @@ pub fn load(c: &Connection) -> rusqlite::Result<Stored> {
     Ok(stored)
 }
 
-/// The highest number given, if the inventory is ours, and all records as they are stored.
+/// The highest number given, if the inventory is ours.
 ///
 /// # Errors
 /// SQLite's.
-pub fn records(c: &Connection) -> rusqlite::Result<(Option<u32>, Vec<Vec<u8>>)> {
-    let highest = kept::get(c, NUMBERS, 0)?.and_then(|value| decode(&value).ok());
-    let records = kept::all(c, RECORD)?.into_iter().map(|(_, record)| record);
-    Ok((highest, records.collect()))
+pub fn highest(c: &Connection) -> rusqlite::Result<Option<u32>> {
+    Ok(kept::get(c, NUMBERS, 0)?.and_then(|value| decode(&value).ok()))
+}
+
+/// Gives every device's record as it is stored, until `take` has enough.
+///
+/// # Errors
+/// SQLite's.
+pub fn each_record(c: &Connection, take: impl FnMut(&[u8]) -> bool) -> rusqlite::Result<()> {
+    kept::each(c, RECORD, take)
 }
 
 /// The inventory is ours from here on, and no number up to `highest` is minted again.
@@ -156,6 +181,14 @@ pub fn records(c: &Connection) -> rusqlite::Result<(Option<u32>, Vec<Vec<u8>>)> 
 /// SQLite's.
 pub fn put_highest(c: &Connection, highest: u32) -> rusqlite::Result<()> {
     kept::put(c, NUMBERS, 0, &encode(&highest))
+}
+
+/// Stores what Central was told that a device measures.
+///
+/// # Errors
+/// SQLite's.
+pub fn put_told(c: &Connection, device: DeviceNo, told: &Told) -> rusqlite::Result<()> {
+    kept::put(c, TOLD, device.0.into(), &encode(told))
 }
 
 /// Stores until when everything is durable.

@@ -8,13 +8,13 @@ use farwatch_shared::wire::columns::{self, EncodeError, LayoutLookup};
 use farwatch_shared::wire::encode;
 use farwatch_shared::wire::message::batch::{
     ADDRESSES, AddressRecord, AddressesBody, DEVICES, DeviceRecord, DevicesBody, EVENTS,
-    EventRecord, EventsBody, SAMPLES,
+    EventRecord, EventsBody, READINGS, ReadingsBody, ReadingsRecord, SAMPLES,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::layout::Shapes;
 use crate::inventory::copy::Changes;
-use crate::inventory::store::{self, Row, StateRow, Tick};
+use crate::inventory::store::{self, Row, StateRow, Tick, Told};
 use crate::spool::{Draft, Spool, SpoolError};
 
 /// What happened, to be durable at once and together.
@@ -24,8 +24,12 @@ pub struct News {
     pub events: Vec<EventRecord>,
     /// Records that changed, to be told.
     pub devices: Vec<DeviceRecord>,
+    /// What devices measure, where that changed.
+    pub readings: Vec<ReadingsRecord>,
     /// What discovery found out of addresses.
     pub addresses: Vec<AddressRecord>,
+    /// With them: what is told by it.
+    pub told: Vec<(DeviceNo, Told)>,
     /// Rows of the inventory that changed with it.
     pub rows: Vec<Row>,
     /// States that changed with it.
@@ -391,7 +395,9 @@ impl News {
     pub fn is_empty(&self) -> bool {
         self.events.is_empty()
             && self.devices.is_empty()
+            && self.readings.is_empty()
             && self.addresses.is_empty()
+            && self.told.is_empty()
             && self.rows.is_empty()
             && self.states.is_empty()
             && self.forgotten.is_empty()
@@ -402,6 +408,8 @@ impl News {
     fn extend(&mut self, later: Self) {
         self.events.extend(later.events);
         self.devices.extend(later.devices);
+        self.readings.extend(later.readings);
+        self.told.extend(later.told);
         self.addresses.extend(later.addresses);
         self.rows.extend(later.rows);
         self.states.extend(later.states);
@@ -416,6 +424,8 @@ impl News {
         self.extend(Self {
             events: Vec::new(),
             devices: Vec::new(),
+            readings: Vec::new(),
+            told: Vec::new(),
             addresses: Vec::new(),
             ..later
         });
@@ -434,6 +444,9 @@ impl News {
         if let Some(highest) = self.highest {
             store::put_highest(c, highest)?;
         }
+        for (device, told) in &self.told {
+            store::put_told(c, *device, told)?;
+        }
         if let Some(place) = &self.sweep {
             store::put_sweep(c, place)?;
         }
@@ -448,6 +461,15 @@ impl News {
                 DEVICES,
                 part.iter().map(|device| device.at),
                 encode(&DevicesBody {
+                    devices: part.to_vec(),
+                }),
+            ));
+        }
+        for part in chunks(&self.readings) {
+            drafts.push(draft(
+                READINGS,
+                part.iter().map(|device| device.at),
+                encode(&ReadingsBody {
                     devices: part.to_vec(),
                 }),
             ));

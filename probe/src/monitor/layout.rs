@@ -5,9 +5,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use std::sync::Arc;
 
-use farwatch_shared::model::{Column, DeviceNo, InstanceNo, Layout, LayoutNo, PollGroup};
+use farwatch_shared::model::{Column, DeviceNo, InstanceNo, Layout, LayoutNo, Metric, PollGroup};
 use farwatch_shared::wire::columns::LayoutLookup;
 
+use super::gauge::{self, Gauge};
 use super::plan::{self, INTERFACE, Mask};
 use crate::increase::ColumnSpec;
 
@@ -22,6 +23,39 @@ pub struct Port {
     pub mask: Mask,
     /// Bits a second; 0 = not known.
     pub speed_bps: u64,
+}
+
+/// What makes the columns of a layout.
+#[derive(Clone, Debug)]
+pub enum Columns {
+    /// Of an echo request: nothing but the device.
+    Ping,
+    /// Of a poll: its ports.
+    Poll(Arc<[Port]>),
+    /// Of a reading.
+    Readings(Arc<[Gauge]>),
+}
+
+impl Columns {
+    /// Which poll that is.
+    #[must_use]
+    pub const fn group(&self) -> PollGroup {
+        match self {
+            Self::Ping => PollGroup::Ping,
+            Self::Poll(_) => PollGroup::Poll,
+            Self::Readings(_) => PollGroup::Readings,
+        }
+    }
+
+    /// Whether they are the very same, which needs no look.
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Ping, Self::Ping) => true,
+            (Self::Poll(a), Self::Poll(b)) => Arc::ptr_eq(a, b),
+            (Self::Readings(a), Self::Readings(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
 }
 
 /// Interfaces polled of one device at the most: a poll of them and their record fit into one batch each.
@@ -83,42 +117,42 @@ pub fn remap(old: &[Port], new: &[Port]) -> (Vec<Option<u16>>, Vec<Option<u32>>)
 pub fn describe(
     no: LayoutNo,
     device: DeviceNo,
-    group: PollGroup,
     rhythm: Rhythm,
-    ports: &[Port],
+    columns: &Columns,
     slot_s: i64,
 ) -> Layout {
+    let (metrics, places) = described(columns);
     Layout {
         no,
         device,
-        group: group.code(),
+        group: columns.group().code(),
         interval_s: rhythm.interval_s,
         phase_s: rhythm.phase_s,
         valid_from_s: slot_s,
-        metrics: match group {
-            PollGroup::Ping => plan::ping_metrics(),
-            PollGroup::Poll => plan::poll_metrics(),
-        },
-        columns: described(group, ports),
+        metrics,
+        columns: places,
     }
 }
 
-/// The layout's columns, for Central.
-fn described(group: PollGroup, ports: &[Port]) -> Vec<Column> {
+/// The layout's metrics and columns, for Central.
+fn described(columns: &Columns) -> (Vec<Metric>, Vec<Column>) {
     let whole = |metric| Column {
         metric,
         instance: InstanceNo(0),
     };
-    match group {
-        PollGroup::Ping => vec![whole(0), whole(1)],
-        PollGroup::Poll => std::iter::once(whole(0))
-            .chain(ports.iter().flat_map(|port| {
+    match columns {
+        Columns::Ping => (plan::ping_metrics(), vec![whole(0), whole(1)]),
+        Columns::Poll(ports) => {
+            let of_ports = ports.iter().flat_map(|port| {
                 plan::columns(port.mask).map(|i| Column {
                     metric: u16::try_from(i + 1).expect("a plan has a handful of columns"),
                     instance: port.instance,
                 })
-            }))
-            .collect(),
+            });
+            let places = std::iter::once(whole(0)).chain(of_ports).collect();
+            (plan::poll_metrics(), places)
+        }
+        Columns::Readings(gauges) => gauge::described(gauges),
     }
 }
 
@@ -147,7 +181,7 @@ struct Numbered {
     print: u64,
     rhythm: Rhythm,
     /// What `print` was made of: the same ones need no second look.
-    ports: Arc<[Port]>,
+    columns: Columns,
     shape: Arc<Shape>,
 }
 
@@ -192,36 +226,36 @@ impl Layouts {
     pub fn ensure(
         &mut self,
         device: DeviceNo,
-        group: PollGroup,
         rhythm: Rhythm,
-        ports: &Arc<[Port]>,
+        columns: &Columns,
         slot_s: i64,
     ) -> (LayoutNo, Arc<Shape>, Option<Layout>) {
-        let known = self.current.get_mut(&(device, group));
+        let key = (device, columns.group());
+        let known = self.current.get_mut(&key);
         if let Some(known) = &known
             && known.rhythm == rhythm
-            && Arc::ptr_eq(&known.ports, ports)
+            && known.columns.is(columns)
         {
             return (known.no, known.shape.clone(), None);
         }
-        let print = fingerprint(rhythm, ports);
+        let print = fingerprint(rhythm, columns);
         if let Some(known) = known
             && known.print == print
         {
-            known.ports = ports.clone();
+            known.columns = columns.clone();
             return (known.no, known.shape.clone(), None);
         }
         self.last += 1;
         let no = LayoutNo(self.last);
-        let layout = describe(no, device, group, rhythm, ports, slot_s);
+        let layout = describe(no, device, rhythm, columns, slot_s);
         let shape = self.shape(Shape::of(&layout));
         self.current.insert(
-            (device, group),
+            key,
             Numbered {
                 no,
                 print,
                 rhythm,
-                ports: ports.clone(),
+                columns: columns.clone(),
                 shape: shape.clone(),
             },
         );
@@ -261,11 +295,17 @@ impl Layouts {
     }
 }
 
-fn fingerprint(rhythm: Rhythm, ports: &[Port]) -> u64 {
+fn fingerprint(rhythm: Rhythm, columns: &Columns) -> u64 {
     let mut hasher = DefaultHasher::new();
     rhythm.hash(&mut hasher);
-    for port in ports {
-        (port.instance, port.mask & !plan::HAS_DISCONTINUITY).hash(&mut hasher);
+    match columns {
+        Columns::Ping => {}
+        Columns::Poll(ports) => {
+            for port in &**ports {
+                (port.instance, port.mask & !plan::HAS_DISCONTINUITY).hash(&mut hasher);
+            }
+        }
+        Columns::Readings(gauges) => gauges.hash(&mut hasher),
     }
     hasher.finish()
 }
@@ -292,8 +332,8 @@ mod tests {
     fn a_number_stays_until_the_columns_change() {
         let mut layouts = Layouts::default();
         let mut ensure = |ports: &[Port], rhythm, slot| {
-            let ports = ports.into();
-            let (no, _, new) = layouts.ensure(DeviceNo(1), PollGroup::Poll, rhythm, &ports, slot);
+            let ports = Columns::Poll(ports.into());
+            let (no, _, new) = layouts.ensure(DeviceNo(1), rhythm, &ports, slot);
             (no.0, new.map(|layout| layout.columns.len()))
         };
         let ports = [port(1, 0b11), port(2, 0b1)];
@@ -318,13 +358,7 @@ mod tests {
         layouts.renumber();
         assert_eq!(
             layouts
-                .ensure(
-                    DeviceNo(1),
-                    PollGroup::Poll,
-                    slower,
-                    &ports[..1].into(),
-                    607
-                )
+                .ensure(DeviceNo(1), slower, &Columns::Poll(ports[..1].into()), 607)
                 .0
                 .0,
             4
@@ -335,10 +369,8 @@ mod tests {
     fn devices_of_a_kind_share_what_their_values_look_like() {
         let mut layouts = Layouts::default();
         let mut ensure = |device, ports: &[Port]| {
-            let ports = ports.into();
-            layouts
-                .ensure(DeviceNo(device), PollGroup::Poll, EVERY_MINUTE, &ports, 7)
-                .1
+            let ports = Columns::Poll(ports.into());
+            layouts.ensure(DeviceNo(device), EVERY_MINUTE, &ports, 7).1
         };
         let one = ensure(1, &[port(1, 0b11), port(2, 0b1)]);
         let moved = Port {
@@ -352,7 +384,7 @@ mod tests {
     #[test]
     fn columns_and_specs_are_in_one_order() {
         let ports = [port(4, 0b11_0000), port(9, plan::HAS_DISCONTINUITY | 0b1)];
-        let columns = described(PollGroup::Poll, &ports);
+        let columns = described(&Columns::Poll(ports.as_slice().into())).1;
         let specs: Vec<_> = column_specs(&ports).collect();
         assert_eq!(specs.len(), width(&ports));
         assert_eq!(columns.len(), specs.len());

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use farwatch_shared::clock::Timestamp;
 use farwatch_shared::model::{
-    Anchor, DeviceNo, GapReason, GapRun, Layout, LayoutNo, PollGroup, ProbeGap, SampleBatch, Scrape,
+    Anchor, DeviceNo, GapReason, GapRun, Layout, LayoutNo, ProbeGap, SampleBatch, Scrape,
 };
 
-use super::layout::{self, Layouts, Port, Rhythm, Shapes};
+use super::gauge::Gauge;
+use super::layout::{self, Columns, Layouts, Port, Rhythm, Shapes};
 use crate::increase::{Counters, Readings};
 
 /// One poll of one device, as it was read.
@@ -52,15 +53,30 @@ pub struct PingReading {
     pub rtt_us: Option<i64>,
 }
 
+/// One reading of a device's sensors, storage and processors.
+#[derive(Clone, Debug)]
+pub struct GaugeReading {
+    /// Whose.
+    pub device: DeviceNo,
+    /// Its columns.
+    pub gauges: Arc<[Gauge]>,
+    /// Its slots.
+    pub rhythm: Rhythm,
+    /// Its slot.
+    pub slot_s: i64,
+    /// When it was read, ms after the slot.
+    pub offset_ms: i32,
+    /// One per column.
+    pub values: Vec<Option<i64>>,
+}
+
 /// Slots of which nothing is known.
 #[derive(Clone, Debug)]
 pub struct Missing {
     /// Whose.
     pub device: DeviceNo,
     /// Which poll.
-    pub group: PollGroup,
-    /// Its columns; empty for pings.
-    pub ports: Arc<[Port]>,
+    pub columns: Columns,
     /// Its slots.
     pub rhythm: Rhythm,
     /// The first.
@@ -75,6 +91,7 @@ pub struct Missing {
 enum Item {
     Poll(PollReading),
     Ping(PingReading),
+    Gauges(GaugeReading),
     Missing(Missing),
 }
 
@@ -116,6 +133,12 @@ impl Pending {
         self.items.push(Item::Ping(reading));
     }
 
+    /// Sensors, storage and processors were read.
+    pub fn gauges(&mut self, reading: GaugeReading) {
+        self.values += reading.values.len();
+        self.items.push(Item::Gauges(reading));
+    }
+
     /// Slots passed without a reading. One that continues the last is joined to it.
     pub fn missing(&mut self, missing: Missing) {
         self.values += 1;
@@ -134,6 +157,7 @@ impl Pending {
             let slot_s = match item {
                 Item::Poll(reading) => &mut reading.slot_s,
                 Item::Ping(reading) => &mut reading.slot_s,
+                Item::Gauges(reading) => &mut reading.slot_s,
                 Item::Missing(missing) => &mut missing.first_slot_s,
             };
             *slot_s = slot_s.saturating_add(by_s);
@@ -167,18 +191,22 @@ impl Pending {
     /// Too much waits for a disk that has no room: what was read is let go, its slots are told as a gap once there is.
     pub fn give_up(&mut self) {
         for item in &mut self.items {
-            let (device, group, ports, rhythm, first_slot_s) = match item {
+            let (device, columns, rhythm, first_slot_s) = match item {
                 Item::Poll(reading) => (
                     reading.device,
-                    PollGroup::Poll,
-                    reading.ports.clone(),
+                    Columns::Poll(reading.ports.clone()),
                     reading.rhythm,
                     reading.slot_s,
                 ),
                 Item::Ping(reading) => (
                     reading.device,
-                    PollGroup::Ping,
-                    Arc::default(),
+                    Columns::Ping,
+                    reading.rhythm,
+                    reading.slot_s,
+                ),
+                Item::Gauges(reading) => (
+                    reading.device,
+                    Columns::Readings(reading.gauges.clone()),
                     reading.rhythm,
                     reading.slot_s,
                 ),
@@ -186,8 +214,7 @@ impl Pending {
             };
             *item = Item::Missing(Missing {
                 device,
-                group,
-                ports,
+                columns,
                 rhythm,
                 first_slot_s,
                 slots: 1,
@@ -218,6 +245,7 @@ impl Pending {
             match item {
                 Item::Poll(reading) => built.poll(reading, layouts, known),
                 Item::Ping(reading) => built.ping(reading, layouts),
+                Item::Gauges(reading) => built.gauges(reading, layouts),
                 Item::Missing(missing) => built.missing(missing, layouts),
             }
         }
@@ -234,9 +262,9 @@ impl Built {
     ) {
         let no = self.layout(
             layouts,
-            (reading.device, PollGroup::Poll),
+            reading.device,
             reading.rhythm,
-            &reading.ports,
+            &Columns::Poll(reading.ports.clone()),
             reading.slot_s,
         );
         let before = self
@@ -299,9 +327,9 @@ impl Built {
     fn ping(&mut self, reading: &PingReading, layouts: &mut Layouts) {
         let no = self.layout(
             layouts,
-            (reading.device, PollGroup::Ping),
+            reading.device,
             reading.rhythm,
-            &Arc::default(),
+            &Columns::Ping,
             reading.slot_s,
         );
         // A device that does not answer is no gap: all is lost, and no time was taken.
@@ -317,12 +345,43 @@ impl Built {
         self.slot(reading.slot_s, reading.offset_ms);
     }
 
+    fn gauges(&mut self, reading: &GaugeReading, layouts: &mut Layouts) {
+        let no = self.layout(
+            layouts,
+            reading.device,
+            reading.rhythm,
+            &Columns::Readings(reading.gauges.clone()),
+            reading.slot_s,
+        );
+        let missing = (0..).zip(&reading.values).filter(|(_, v)| v.is_none());
+        let missing: Vec<u16> = missing.map(|(column, _)| column).collect();
+        if !missing.is_empty() {
+            let gap = GapRun {
+                layout: no,
+                first_slot_s: reading.slot_s,
+                slots: 1,
+                reason: GapReason::Partial.code(),
+                columns: bitmap(&missing),
+            };
+            self.gap(gap, reading.rhythm);
+        }
+        self.batch.scrapes.push(Scrape {
+            layout: no,
+            slot_s: reading.slot_s,
+            offset_ms: reading.offset_ms,
+            span_ms: 0,
+            values: reading.values.clone(),
+            spans: Vec::new(),
+        });
+        self.slot(reading.slot_s, reading.offset_ms);
+    }
+
     fn missing(&mut self, missing: &Missing, layouts: &mut Layouts) {
         let no = self.layout(
             layouts,
-            (missing.device, missing.group),
+            missing.device,
             missing.rhythm,
-            &missing.ports,
+            &missing.columns,
             missing.first_slot_s,
         );
         let gap = GapRun {
@@ -358,12 +417,12 @@ impl Built {
     fn layout(
         &mut self,
         layouts: &mut Layouts,
-        (device, group): (DeviceNo, PollGroup),
+        device: DeviceNo,
         rhythm: Rhythm,
-        ports: &Arc<[Port]>,
+        columns: &Columns,
         slot_s: i64,
     ) -> LayoutNo {
-        let (no, shape, new) = layouts.ensure(device, group, rhythm, ports, slot_s);
+        let (no, shape, new) = layouts.ensure(device, rhythm, columns, slot_s);
         self.new.extend(new);
         self.shapes.insert(no, shape);
         no
@@ -464,8 +523,7 @@ mod tests {
         for first_slot_s in [180, 240] {
             pending.missing(Missing {
                 device: DeviceNo(1),
-                group: PollGroup::Poll,
-                ports: ports(),
+                columns: Columns::Poll(ports()),
                 rhythm: RHYTHM,
                 first_slot_s,
                 slots: 1,

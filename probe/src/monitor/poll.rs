@@ -14,7 +14,7 @@ use super::plan::{
 };
 use crate::inventory::facts::{self, Facts, InterfaceFacts};
 use crate::snmp::{
-    GetError, Limits, Plan, Reading, Rows, Snmp, TablePlan, Target, Value, WalkError,
+    Cost, GetError, Limits, Plan, Reading, Rows, Snmp, TablePlan, Target, Value, WalkError,
 };
 
 /// What is to be polled.
@@ -64,6 +64,8 @@ pub struct PollAnswer {
     pub overran: bool,
     /// Requests, varbinds, ms.
     pub cost: (u32, u32, u32),
+    /// What all of it cost, names that were read again included.
+    pub spent: Cost,
 }
 
 /// Polls a device. Ends within the job's deadline, whatever the device does.
@@ -100,6 +102,7 @@ pub async fn poll(snmp: &dyn Snmp, job: &PollJob) -> PollOutcome {
         let left = job.deadline.saturating_sub(reading.cost.duration);
         let limits = Limits::default().with_deadline(left.max(Duration::from_secs(1)));
         if let Ok(names) = snmp.read(&job.target, &facts::names_plan(), limits).await {
+            answer.spent += names.cost;
             let (rows, changed, whole) = Facts::read_names(&names);
             if whole && !rows.is_empty() {
                 answer.rows = Some((rows, changed));
@@ -141,6 +144,7 @@ impl PollAnswer {
                 reading.cost.varbinds,
                 u32::try_from(reading.cost.duration.as_millis()).unwrap_or(u32::MAX),
             ),
+            spent: reading.cost,
             overran: matches!(reading.cut, Some(WalkError::OutOfTime { .. })),
             ..Self::default()
         };

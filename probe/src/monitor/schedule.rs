@@ -15,6 +15,8 @@ pub enum Work {
     Ping,
     /// States and counters.
     Poll,
+    /// Sensors, storage, processors.
+    Readings,
     /// Names, neighbours, serials: what changes rarely.
     Inventory,
 }
@@ -200,6 +202,7 @@ pub fn phase(key: Key, interval_s: u32) -> u32 {
         Work::Ping => 1,
         Work::Poll => 2,
         Work::Inventory => 3,
+        Work::Readings => 4,
     };
     // SplitMix64's finish: neighbouring numbers land far apart
     let mut x = (u64::from(key.device.0) << 8 | salt).wrapping_mul(0x9e37_79b9_7f4a_7c15);

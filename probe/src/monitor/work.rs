@@ -3,6 +3,7 @@
 //! - [`asking`] what is due is asked, beside the loop
 //! - [`answers`] what came back becomes samples, states and records
 //! - [`devices`] which devices are watched
+//! - [`measuring`] their sensors, storage and processors
 //!
 //! What was read waits in memory until a batch of it is durable; only then the counters' readings advance.
 
@@ -30,6 +31,7 @@ use super::layout::{Layouts, Port};
 use super::pending::{Built, Pending};
 use super::ping_round::{Echo, PingJob, Pinged};
 use super::poll::PollOutcome;
+use super::readings::ReadingsAnswer;
 use super::schedule::{Key, Schedule, SlotClock, Work};
 use super::{COMMANDS, Command, Monitor, Totals};
 use crate::config::site::Site;
@@ -37,14 +39,17 @@ use crate::detect::{By, Detector, Moment, NO_STATE, Outcome, Remembered, Seen};
 use crate::increase::Counters;
 use crate::inventory::Inventory;
 use crate::inventory::facts::{Around, Facts};
-use crate::inventory::store::{Row, StateRow, Stored as StoredInventory, Tick};
+use crate::inventory::store::{Row, StateRow, Stored as StoredInventory, Tick, Told};
 use crate::snmp::Snmp;
 use crate::spool::Spool;
+
+use measuring::Measuring;
 
 mod answers;
 mod asking;
 mod clock;
 mod devices;
+mod measuring;
 
 /// How much may be done here.
 #[derive(Clone, Copy, Debug)]
@@ -120,6 +125,12 @@ enum Done {
         outcome: Result<Option<u32>, PollOutcome>,
         at: Moment,
     },
+    Measured {
+        key: Key,
+        slot_s: i64,
+        answer: Option<Box<ReadingsAnswer>>,
+        at: Moment,
+    },
     Inventoried {
         device: DeviceNo,
         read: Option<Box<(Facts, Around)>>,
@@ -151,6 +162,9 @@ pub struct Working {
     layouts: Layouts,
     counters: HashMap<DeviceNo, (Arc<[Port]>, Counters)>,
     uptimes: HashMap<DeviceNo, u32>,
+    measuring: HashMap<DeviceNo, Measuring>,
+    /// What Central was told that devices measure.
+    told: HashMap<DeviceNo, Told>,
     remembered: HashMap<DeviceNo, Remembered>,
     pending: Pending,
     storing: Option<Storing>,
@@ -239,6 +253,8 @@ impl Working {
             layouts: Layouts::default(),
             counters: HashMap::new(),
             uptimes: HashMap::new(),
+            measuring: HashMap::new(),
+            told: parts.stored.told,
             remembered: parts.stored.states.into_iter().collect(),
             pending: Pending::default(),
             storing: None,
@@ -483,6 +499,18 @@ impl Working {
                     }
                 }
                 self.tell(all).await;
+            }
+            Done::Measured {
+                key,
+                slot_s,
+                answer,
+                at,
+            } => {
+                let slot_s = self.slot_now(slot_s, key);
+                let at = self.moment_now(at);
+                self.under_way.remove(&(slot_s, key));
+                self.schedule.finished(key);
+                self.was_measured(key, slot_s, answer, at).await;
             }
             Done::Inventoried { device, read } => {
                 self.schedule.finished(Key {

@@ -20,6 +20,16 @@ impl Answers {
         self.extend(all);
     }
 
+    /// Leaves out what lies at some OIDs, or below them.
+    pub fn forget<'a>(&mut self, oids: impl IntoIterator<Item = &'a Oid>) {
+        for oid in oids {
+            let below = self.0.range(oid.clone()..);
+            let below = below.take_while(|(at, _)| at.starts_with(oid));
+            let below: Vec<Oid> = below.map(|(at, _)| at.clone()).collect();
+            below.iter().for_each(|at| drop(self.0.remove(at)));
+        }
+    }
+
     /// The value of an instance.
     #[must_use]
     pub fn get(&self, oid: &Oid) -> Option<&Value> {

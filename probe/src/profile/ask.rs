@@ -1,7 +1,9 @@
 //! From a device to what its profiles make of it: system group, selectors' questions, plan, answers.
 
+use std::sync::Arc;
+
 use farwatch_shared::oid::Oid;
-use farwatch_shared::profile::{Library, Presence};
+use farwatch_shared::profile::{Applied, Library, Presence};
 
 use super::answers::Answers;
 use super::evaluate::SYS_OBJECT_ID;
@@ -33,6 +35,8 @@ pub struct Asked {
     pub first: u32,
     /// Why it is not all.
     pub cut: Option<WalkError>,
+    /// Which profiles, the best first.
+    pub applied: Arc<[Applied]>,
 }
 
 /// What of a device is wanted.
@@ -40,7 +44,9 @@ pub struct Asked {
 pub enum Want {
     /// Who it is.
     Facts,
-    /// That, and everything that it measures.
+    /// What it measures: sensors, storage, processors.
+    Readings,
+    /// All of that, and every other metric.
     All,
 }
 
@@ -102,8 +108,10 @@ pub async fn ask(
     }
     asked.known = match want {
         Want::Facts => evaluate::identify(&applied, &asked.answers),
+        Want::Readings => evaluate::measure(&applied, &asked.answers),
         Want::All => evaluate::evaluate(&applied, &asked.answers),
     };
+    asked.applied = applied.into();
     Ok(asked)
 }
 

@@ -49,19 +49,7 @@ pub fn identify(applied: &[Applied], answers: &Answers) -> Known {
 pub fn evaluate(applied: &[Applied], answers: &Answers) -> Known {
     let mut known = identify(applied, answers);
     let mut taken = Taken::default();
-    for Applied { profile, .. } in applied.iter().filter(|applied| !applied.is_silenced) {
-        taken.is_generic = profile.generic;
-        for item in &profile.sensors {
-            sensors(item, answers, &mut taken, &mut known.sensors);
-        }
-        for item in &profile.storage {
-            storage(item, answers, &mut taken, &mut known.storage);
-        }
-        for item in &profile.processors {
-            processors(item, answers, &mut taken, &mut known.processors);
-        }
-    }
-    tell_apart(&mut known.sensors);
+    measured(applied, answers, &mut taken, &mut known);
     for Applied { profile, .. } in applied {
         taken.is_generic = profile.generic;
         for item in &profile.metrics {
@@ -69,6 +57,30 @@ pub fn evaluate(applied: &[Applied], answers: &Answers) -> Known {
         }
     }
     known
+}
+
+/// What it measures, and nothing else.
+#[must_use]
+pub fn measure(applied: &[Applied], answers: &Answers) -> Known {
+    let mut known = Known::default();
+    measured(applied, answers, &mut Taken::default(), &mut known);
+    known
+}
+
+fn measured(applied: &[Applied], answers: &Answers, taken: &mut Taken, known: &mut Known) {
+    for Applied { profile, .. } in applied.iter().filter(|applied| !applied.is_silenced) {
+        taken.is_generic = profile.generic;
+        for item in &profile.sensors {
+            sensors(item, answers, taken, &mut known.sensors);
+        }
+        for item in &profile.storage {
+            storage(item, answers, taken, &mut known.storage);
+        }
+        for item in &profile.processors {
+            processors(item, answers, taken, &mut known.processors);
+        }
+    }
+    tell_apart(&mut known.sensors);
 }
 
 /// What better profiles have taken already.

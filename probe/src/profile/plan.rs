@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use farwatch_shared::oid::Oid;
 use farwatch_shared::profile::Applied;
 use farwatch_shared::profile::model::{
-    Amount, Choice, Column, MetricRows, Place, Rows, Source, StatusFrom, StatusOf, Symbol, TagFrom,
+    Amount, Choice, Column, MetricRows, Place, Profile, Rows, Source, StatusFrom, StatusOf, Symbol,
+    TagFrom,
 };
 
 use super::answers::Answers;
@@ -20,20 +21,13 @@ pub(super) fn plan(applied: &[Applied], want: Want, answers: &Answers, columns: 
     };
     for applied in applied {
         let profile = &applied.profile;
-        for source in profile.facts.values().flatten() {
-            match source {
-                Source::Fixed(_) => {}
-                Source::Read(symbol) => gather.symbol(symbol),
-                Source::Joined { parts, .. } => parts.iter().for_each(|part| gather.symbol(part)),
-            }
+        if want != Want::Readings {
+            gather.facts(profile);
         }
-        if want == Want::Facts {
-            continue;
+        if want == Want::All {
+            profile.metrics.iter().for_each(|item| gather.metrics(item));
         }
-        for item in &profile.metrics {
-            gather.metrics(item);
-        }
-        if applied.is_silenced {
+        if want == Want::Facts || applied.is_silenced {
             continue;
         }
         for item in &profile.sensors {
@@ -58,6 +52,43 @@ pub(super) fn plan(applied: &[Applied], want: Want, answers: &Answers, columns: 
     plan
 }
 
+/// Of what `applied` measure only that which changes: names, scales and conditions are known.
+pub(super) fn values(applied: &[Applied]) -> Plan {
+    let mut gather = Gather::default();
+    for Applied { profile, .. } in applied.iter().filter(|applied| !applied.is_silenced) {
+        for item in &profile.sensors {
+            let mut group = Vec::new();
+            for value in &item.values {
+                group.push(value.object.oid.clone());
+                group.extend(status_object(value.status.as_ref(), &item.rows));
+            }
+            group.extend(status_object(item.status.as_ref(), &item.rows));
+            gather.objects(item.rows.is_table, group);
+        }
+        for item in &profile.storage {
+            let amounts = [&item.size, &item.used, &item.free, &item.used_percent];
+            gather.objects(item.rows.is_table, amounts_of(amounts));
+        }
+        for item in &profile.processors {
+            gather.objects(item.rows.is_table, amounts_of([&item.load, &item.idle]));
+        }
+    }
+    gather.plan
+}
+
+/// What a status is read from, be it an object of the row or a listed column of it.
+fn status_object(status: Option<&StatusOf>, rows: &Rows) -> Option<Oid> {
+    match &status?.from {
+        StatusFrom::Object(oid) => Some(oid.clone()),
+        StatusFrom::Column(name) => rows
+            .columns
+            .iter()
+            .find(|column| column.object.name == *name)
+            .filter(|column| matches!(column.place, Place::SameRow))
+            .map(|column| column.object.oid.clone()),
+    }
+}
+
 fn of_row(status: Option<&StatusOf>) -> Option<Oid> {
     match &status?.from {
         StatusFrom::Object(oid) => Some(oid.clone()),
@@ -80,6 +111,16 @@ struct Gather {
 }
 
 impl Gather {
+    fn facts(&mut self, profile: &Profile) {
+        for source in profile.facts.values().flatten() {
+            match source {
+                Source::Fixed(_) => {}
+                Source::Read(symbol) => self.symbol(symbol),
+                Source::Joined { parts, .. } => parts.iter().for_each(|part| self.symbol(part)),
+            }
+        }
+    }
+
     fn symbol(&mut self, symbol: &Symbol) {
         if symbol.rows == Choice::Scalar {
             return self.scalar(symbol.object.oid.clone());
@@ -118,6 +159,11 @@ impl Gather {
                 Place::Via(_) | Place::Parts(_) => self.column(oid),
             }
         }
+        self.objects(is_table, group);
+    }
+
+    /// Columns that share rows, or scalars.
+    fn objects(&mut self, is_table: bool, mut group: Vec<Oid>) {
         if is_table {
             group.retain(|oid| self.asked.insert(oid.clone()));
             self.table(group);

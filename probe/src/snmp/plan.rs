@@ -141,3 +141,24 @@ pub struct Cost {
     pub received_octets: u64,
     pub duration: Duration,
 }
+
+impl std::ops::Add for Cost {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            requests: self.requests.saturating_add(other.requests),
+            sent_again: self.sent_again.saturating_add(other.sent_again),
+            varbinds: self.varbinds.saturating_add(other.varbinds),
+            sent_octets: self.sent_octets.saturating_add(other.sent_octets),
+            received_octets: self.received_octets.saturating_add(other.received_octets),
+            duration: self.duration.saturating_add(other.duration),
+        }
+    }
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}

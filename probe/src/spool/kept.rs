@@ -36,6 +36,25 @@ pub fn all(c: &Connection, kind: &str) -> rusqlite::Result<Vec<(i64, Vec<u8>)>> 
         .collect()
 }
 
+/// Gives everything of one kind by key, one after the other, until `take` has enough.
+///
+/// # Errors
+/// SQLite's own.
+pub fn each(
+    c: &Connection,
+    kind: &str,
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> rusqlite::Result<()> {
+    let mut statement = c.prepare_cached("SELECT value FROM kept WHERE kind = ?1 ORDER BY key")?;
+    let mut rows = statement.query([kind])?;
+    while let Some(row) = rows.next()? {
+        if !take(row.get_ref(0)?.as_blob()?) {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// Forgets one thing.
 ///
 /// # Errors

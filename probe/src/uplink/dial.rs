@@ -44,8 +44,9 @@ pub(super) struct Dialing {
     /// Since when attempts over UDP were not answered.
     udp_silent: Option<Instant>,
     first: Transport,
-    /// Sessions over UDP in a row that soon fell silent.
-    short_lived: u32,
+    /// The last session over UDP soon fell silent: networks that let only the first packets pass look like UDP that
+    /// works until it is used.
+    fell_silent: bool,
     /// The usual time between two tries of UDP during a session over TCP.
     udp_retry: Duration,
 }
@@ -66,7 +67,7 @@ impl Dialing {
             udp_worked: false,
             udp_silent: None,
             first: Transport::Udp,
-            short_lived: 0,
+            fell_silent: false,
             udp_retry,
         }
     }
@@ -88,9 +89,9 @@ impl Dialing {
                     Transport::Udp
                 };
                 if lasted >= LASTED {
-                    self.short_lived = 0;
+                    self.fell_silent = false;
                 } else if ended.silent {
-                    self.short_lived += 1;
+                    self.fell_silent = true;
                 }
             }
             Transport::Tcp => self.first = Transport::Tcp,
@@ -100,11 +101,7 @@ impl Dialing {
     /// When a session over TCP tries UDP for the first time: soon, unless UDP has let it down before.
     pub(super) fn first_udp_retry(&self) -> Duration {
         let usual = spread(self.udp_retry);
-        if self.short_lived < 2 {
-            usual / 10
-        } else {
-            usual
-        }
+        if self.fell_silent { usual } else { usual / 10 }
     }
 
     /// A connection for work; an ended certificate is renewed on the way.

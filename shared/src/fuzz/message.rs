@@ -9,7 +9,8 @@ use super::Target;
 use crate::text::{DESCRIPTION_LIMIT, DeviceText};
 use crate::wire::codec::{FRAME_LIMIT, HEADER, Header, PULL_LIMIT, decode_as};
 use crate::wire::message::batch::{
-    AddressesBody, Batch, DeviceRecord, DevicesBody, Dropped, EventsBody, LayoutsBody, layout_hash,
+    AddressesBody, Batch, DeviceRecord, DevicesBody, Dropped, EventsBody, LayoutsBody,
+    ReadingsBody, layout_hash,
 };
 use crate::wire::message::control::{ControlRefused, Echo, EchoAnswer};
 use crate::wire::message::enroll::{CertificateAnswer, JoinRequest, RenewRequest};
@@ -127,6 +128,12 @@ pub const TARGETS: &[Target] = &[
         examples("AddressesBody", |m: &mut AddressesBody| {
             grow(&mut m.addresses[0].attempts, 5);
             grow(&mut m.addresses, 30);
+        })
+    }),
+    of("readings_body", readings_body, || {
+        examples("ReadingsBody", |m: &mut ReadingsBody| {
+            grow(&mut m.devices[0].readings, 60);
+            grow(&mut m.devices, 3);
         })
     }),
 ];
@@ -376,4 +383,11 @@ fn devices_body(bytes: &[u8]) -> bool {
 
 fn addresses_body(bytes: &[u8]) -> bool {
     travels::<AddressesBody>(bytes, |_| ())
+}
+
+fn readings_body(bytes: &[u8]) -> bool {
+    travels::<ReadingsBody>(bytes, |it| {
+        let readings = it.devices.iter().flat_map(|device| &device.readings);
+        safe(readings.map(|reading| &reading.name));
+    })
 }

@@ -100,6 +100,7 @@ impl Working {
             },
         });
         self.totals.polls_overran_total += u64::from(answer.overran);
+        self.measuring.entry(no).or_default().spent += answer.spent;
         if self.inventory.poll_cost(no, answer.cost) {
             self.store_devices(&[no], Vec::new(), Vec::new()).await;
         }

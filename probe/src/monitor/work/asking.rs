@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use farwatch_shared::model::{DeviceNo, GapReason, PollGroup};
+use farwatch_shared::model::{DeviceNo, GapReason};
 use tokio::time::Instant;
 
-use super::super::layout::Rhythm;
+use super::super::layout::{Columns, Rhythm};
 use super::super::pending::Missing;
 use super::super::ping_round::PingJob;
 use super::super::poll::{PollJob, PollOutcome};
@@ -28,7 +28,7 @@ impl Working {
             match due {
                 Due::Run { key, slot_s } => match key.work {
                     Work::Ping => self.start_ping(key, slot_s, &mut pings),
-                    Work::Poll => {
+                    Work::Poll | Work::Readings => {
                         self.under_way.insert((slot_s, key));
                         self.waiting_polls.push_back((key, slot_s));
                     }
@@ -64,28 +64,34 @@ impl Working {
             && let Some((key, slot_s)) = self.waiting_polls.pop_front()
         {
             self.volley -= 1;
-            self.start_poll(key, slot_s);
+            if key.work == Work::Readings {
+                self.start_readings(key, slot_s);
+            } else {
+                self.start_poll(key, slot_s);
+            }
         }
     }
 
     /// Slots of this work passed without a reading.
     pub(super) fn missed(&mut self, key: Key, first_slot_s: i64, slots: u32, reason: GapReason) {
-        let group = match key.work {
-            Work::Ping if self.judged_by_ping(key.device) => PollGroup::Ping,
-            Work::Poll => PollGroup::Poll,
+        let columns = match key.work {
+            Work::Ping if self.judged_by_ping(key.device) => Columns::Ping,
+            Work::Poll => {
+                let device = self.inventory.get(key.device);
+                Columns::Poll(device.map_or_else(Arc::default, |d| d.private.ports.clone()))
+            }
+            Work::Readings => match self.measured(key.device) {
+                Some(measured) => Columns::Readings(measured.described.gauges.clone()),
+                None => return,
+            },
             _ => return,
         };
         if reason == GapReason::Overran {
             self.totals.polls_overran_total += u64::from(slots);
         }
-        let ports = match (group, self.inventory.get(key.device)) {
-            (PollGroup::Poll, Some(device)) => device.private.ports.clone(),
-            _ => Arc::default(),
-        };
         self.pending.missing(Missing {
             device: key.device,
-            group,
-            ports,
+            columns,
             rhythm: self.rhythm(key),
             first_slot_s,
             slots,
@@ -97,6 +103,7 @@ impl Working {
         let interval_s = match key.work {
             Work::Ping => self.site.icmp_interval_s,
             Work::Poll => self.site.poll_interval_s,
+            Work::Readings => self.site.readings_interval_s(),
             Work::Inventory => self.site.inventory_interval_s,
         };
         Rhythm {

@@ -306,11 +306,15 @@ impl Working {
                 .set(key(Work::Poll), site.poll_interval_s, second);
             self.schedule
                 .set(key(Work::Inventory), site.inventory_interval_s, second);
-            if at_once && is_new && self.schedule.begin(key(Work::Poll)) {
-                let slot_s = self.schedule.current_slot(key(Work::Poll), second);
-                let slot_s = slot_s.unwrap_or(second);
-                self.under_way.insert((slot_s, key(Work::Poll)));
-                self.waiting_polls.push_back((key(Work::Poll), slot_s));
+            self.schedule
+                .set(key(Work::Readings), site.readings_interval_s(), second);
+            for work in [Work::Poll, Work::Readings] {
+                if at_once && is_new && self.schedule.begin(key(work)) {
+                    let slot_s = self.schedule.current_slot(key(work), second);
+                    let slot_s = slot_s.unwrap_or(second);
+                    self.under_way.insert((slot_s, key(work)));
+                    self.waiting_polls.push_back((key(work), slot_s));
+                }
             }
         }
         if at_once && judged {
@@ -320,15 +324,17 @@ impl Working {
 
     pub(super) fn unwatch(&mut self, devices: &[DeviceNo]) {
         for no in devices {
-            for work in [Work::Ping, Work::Poll, Work::Inventory] {
+            for work in [Work::Ping, Work::Poll, Work::Readings, Work::Inventory] {
                 self.schedule.remove(Key { device: *no, work });
             }
             self.states().remove(*no);
             self.counters.remove(no);
             self.uptimes.remove(no);
+            self.measuring.remove(no);
             self.rereads.tries.remove(no);
             self.layouts.forget(*no, PollGroup::Ping);
             self.layouts.forget(*no, PollGroup::Poll);
+            self.layouts.forget(*no, PollGroup::Readings);
             self.topology_is_old = true;
         }
     }

@@ -1,7 +1,7 @@
 //! Batches: the envelope that travels, and what events-lane batches hold.
 //!
-//! `Batch::kind` and `Batch::version` say what `body` is: [`EVENTS`], [`LAYOUTS`], [`DEVICES`], [`ADDRESSES`] in the events
-//! lane, [`SAMPLES`] in the samples lane (see [`crate::wire::columns`]).
+//! `Batch::kind` and `Batch::version` say what `body` is: [`EVENTS`], [`LAYOUTS`], [`DEVICES`], [`ADDRESSES`], [`READINGS`]
+//! in the events lane, [`SAMPLES`] in the samples lane (see [`crate::wire::columns`]).
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,8 @@ pub const LAYOUTS: u16 = 2;
 pub const DEVICES: u16 = 3;
 /// Body is [`AddressesBody`].
 pub const ADDRESSES: u16 = 4;
+/// Body is [`ReadingsBody`].
+pub const READINGS: u16 = 5;
 /// Body is a [`crate::model::SampleBatch`] in the form of [`crate::wire::columns`].
 pub const SAMPLES: u16 = 16;
 
@@ -258,6 +260,48 @@ pub struct AddressRecord {
     pub reason: String,
     /// When it last answered anything; 0 = never.
     pub last_seen: Timestamp,
+}
+
+/// Body of a [`READINGS`] batch: what devices measure, beside their interfaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadingsBody {
+    /// Whole records: each replaces the one before for its device.
+    pub devices: Vec<ReadingsRecord>,
+}
+
+/// What one device measures.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // Central keeps it as JSON: what an older one lacks is empty, not unreadable
+pub struct ReadingsRecord {
+    /// Its number at the probe.
+    pub device: u32,
+    /// When this was found out.
+    pub at: Timestamp,
+    /// In the order of their names.
+    pub readings: Vec<ReadingRecord>,
+    /// More than these, which are not read.
+    pub left_out: u32,
+}
+
+/// A sensor, a disk or memory, or a processor.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)] // Central keeps it as JSON: what an older one lacks is empty, not unreadable
+pub struct ReadingRecord {
+    /// Its number at this device: the same for the same object, whoever reads it.
+    pub instance: u32,
+    /// `sensor`, `storage`, `processor`.
+    pub class: String,
+    /// What a sensor measures (`temperature`), what holds data (`memory`); empty for a processor.
+    pub kind: String,
+    /// For people.
+    pub name: DeviceText,
+    /// Unit of a sensor's value; empty where it has none.
+    pub unit: String,
+    /// Metrics that its values are found under: of a sensor its kind and `status`; `storageUsed`, `storageSize`,
+    /// `storageUsedRatio`; `processorLoad`.
+    pub metrics: Vec<String>,
+    /// The object that is read, dotted.
+    pub oid: String,
 }
 
 /// Bytes as bytes, not as a sequence of numbers.
