@@ -27,7 +27,10 @@ async fn sensors_storage_and_processors_are_followed_and_keep_their_numbers() {
         BTreeSet::from(["processor", "sensor", "storage"]),
         "the site has all of them"
     );
-    for (device, shown) in devices.iter().zip(&first) {
+    let by_community = devices.iter().zip(&first);
+    let by_community: Vec<_> = by_community.filter(|(d, _)| d["snmp"] == "v2c").collect();
+    assert!(by_community.len() > 10, "{}", by_community.len());
+    for (device, shown) in by_community {
         let said = tested(&world, device);
         let named = |list: &str| -> BTreeSet<String> {
             let all = said[list].as_array().into_iter().flatten();

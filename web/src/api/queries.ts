@@ -183,6 +183,14 @@ export const interfacesQuery = (id: Id) =>
       take(api.GET('/api/v1/devices/{id}/interfaces', { params: { path: { id } }, signal })),
   });
 
+export const readingsQuery = (id: Id) =>
+  queryOptions({
+    queryKey: ['device', id, 'readings'],
+    queryFn: ({ signal }) =>
+      take(api.GET('/api/v1/devices/{id}/readings', { params: { path: { id } }, signal })),
+    refetchInterval: 30_000,
+  });
+
 export const neighboursQuery = (id: Id) =>
   queryOptions({
     queryKey: ['device', id, 'neighbours'],
@@ -202,9 +210,10 @@ export const deviceEventsQuery = (id: Id) =>
 /** A window that ends now is asked for by its length, so that it moves on at each refresh. */
 export type Window = { last_ms: number } | { from: number; to: number };
 
-export const rangeQuery = (device: Id, metric: string, window: Window, instance?: Id, step?: number) =>
+/** `of`: an interface by its id, a sensor, disk or processor by its number; the device itself by default. */
+export const rangeQuery = (device: Id, metric: string, window: Window, of?: Id | number, step?: number) =>
   queryOptions({
-    queryKey: ['range', device, { metric, instance, window, step }],
+    queryKey: ['range', device, { metric, of, window, step }],
     queryFn: async ({ signal }) => {
       const to = 'to' in window ? window.to : serverNow();
       const from = 'from' in window ? window.from : to - window.last_ms;
@@ -214,7 +223,8 @@ export const rangeQuery = (device: Id, metric: string, window: Window, instance?
             query: {
               device,
               metric,
-              instance,
+              instance: typeof of === 'string' ? of : undefined,
+              reading: typeof of === 'number' ? of : undefined,
               from: new Date(from).toISOString(),
               to: new Date(to).toISOString(),
               step,

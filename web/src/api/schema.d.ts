@@ -235,6 +235,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/devices/{id}/readings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A device's sensors, storage and processors, and what asking it costs. */
+        get: operations["get_readings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -789,6 +806,26 @@ export interface components {
              */
             mismatched: number;
         };
+        /** @description What polls and readings of a device cost it, in the time between its last two readings. */
+        Asking: {
+            /** @description When that was counted. */
+            at: components["schemas"]["Time"];
+            /**
+             * Format: double
+             * @description SNMP messages both ways, octets.
+             */
+            octets: number;
+            /**
+             * Format: double
+             * @description SNMP requests.
+             */
+            requests: number;
+            /**
+             * Format: double
+             * @description How long it took to answer them all, ms.
+             */
+            response_ms: number;
+        };
         /** @description The last attempt with one credential. */
         Attempt: {
             /** @description When. */
@@ -1201,6 +1238,17 @@ export interface components {
              * @description Values asked for.
              */
             varbinds: number;
+        };
+        /** @description Everything that a device measures beside its interfaces. */
+        DeviceReadings: {
+            asking: components["schemas"]["Asking"] | null;
+            /**
+             * Format: int32
+             * @description More than are read of one device.
+             */
+            left_out: number;
+            /** @description Sensors by kind and name, then storage, then processors. */
+            readings: components["schemas"]["Reading"][];
         };
         /** @description One device in a list. */
         DeviceRow: {
@@ -2641,6 +2689,47 @@ export interface components {
             /** @description Unit of its points. */
             unit: string;
         };
+        /** @description A sensor, a disk or memory, or a processor. */
+        Reading: {
+            at: components["schemas"]["Time"] | null;
+            /** @description What kind of thing. */
+            class: components["schemas"]["ReadingClass"];
+            /**
+             * Format: int32
+             * @description Its number at this device: `reading` of a range.
+             */
+            instance: number;
+            /** @description What a sensor measures (`temperature`), what holds data (`memory`); empty for a processor. */
+            kind: string;
+            /** @description Metric of `value` and `spark`. */
+            metric: string | null;
+            /** @description For people. */
+            name: string;
+            /** @description The object that is read, dotted. */
+            oid: string;
+            /**
+             * Format: double
+             * @description All of storage, octets.
+             */
+            size_octets: number | null;
+            /** @description Over 24 h, 48 points, oldest first; `null` where nothing is known. Of storage what is taken, in octets or as a ratio. */
+            spark: (number | null)[];
+            status: components["schemas"]["SensorStatus"] | null;
+            /** @description Unit of `value`. */
+            unit: string;
+            /**
+             * Format: double
+             * @description What is taken of it, octets.
+             */
+            used_octets: number | null;
+            /**
+             * Format: double
+             * @description Newest value of a sensor; load of a processor and use of storage, 0 to 1.
+             */
+            value: number | null;
+        };
+        /** @enum {string} */
+        ReadingClass: "sensor" | "storage" | "processor";
         /** @description Why it is revoked. */
         RevokeProbe: {
             /** @description For the audit log. */
@@ -2650,6 +2739,8 @@ export interface components {
         Role: "admin" | "operator" | "technician" | "viewer";
         /** @enum {string} */
         SecurityLevel: "noAuthNoPriv" | "authNoPriv" | "authPriv";
+        /** @enum {string} */
+        SensorStatus: "ok" | "warning" | "critical" | "unknown";
         /** @description Whose series. */
         SeriesLabels: {
             /** @description The interface's name; empty for the device itself. */
@@ -3694,6 +3785,33 @@ export interface operations {
             };
         };
     };
+    get_readings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeviceReadings"];
+                };
+            };
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_events: {
         parameters: {
             query?: {
@@ -4131,6 +4249,8 @@ export interface operations {
                 metric: string;
                 /** @description Only this interface; all instances by default. */
                 instance?: components["schemas"]["Id"];
+                /** @description Only this sensor, disk or processor: its `instance` among the device's readings. */
+                reading?: number;
                 /** @description RFC 3339 or milliseconds since 1970; 24 hours ago by default. */
                 from?: string;
                 /** @description RFC 3339 or milliseconds since 1970; now by default. */

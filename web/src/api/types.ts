@@ -58,6 +58,8 @@ export type DeviceRow = Schemas['DeviceRow'];
 export type DeviceList = Schemas['DevicePage'];
 export type Device = Schemas['Device'];
 export type Interface = Schemas['Interface'];
+export type Reading = Schemas['Reading'];
+export type DeviceReadings = Schemas['DeviceReadings'];
 export type Neighbour = Schemas['Neighbour'];
 export type Event = Schemas['Event'];
 

@@ -410,10 +410,12 @@ function options(
     scales: {
       x: { time: true, range: () => [current().from, current().to] },
       y: {
-        range: (_u, _min, max) => {
+        range: (_u, min, max) => {
+          const low = (min ?? 0) < 0 ? -niceCeil(-(min ?? 0) * 1.08) : 0;
+          if (low < 0 && (max ?? 0) <= 0) return [low, 0];
           const most = Math.max(max ?? 0, 1e-9);
           const near = (current().limits ?? NO_LIMITS).filter(({ value }) => most >= value * NEAR);
-          return [0, niceCeil(Math.max(most, ...near.map(({ value }) => value)) * 1.08)];
+          return [low, niceCeil(Math.max(most, ...near.map(({ value }) => value)) * 1.08)];
         },
       },
     },

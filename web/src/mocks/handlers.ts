@@ -22,7 +22,7 @@ import {
   users,
 } from './data';
 import { hash, idOf, random } from './random';
-import { events, interfaces, neighbours, range } from './series';
+import { events, interfaces, neighbours, range, readings } from './series';
 
 const query = new URLSearchParams(location.search);
 /** `?mock=setup`, `?mock=login`, `?mock=empty`, `?mock=broken`: other first states, kept for the tab. */
@@ -537,6 +537,10 @@ export const handlers = [
     const row = devices.find((one) => one.id === params.id);
     return row ? list(interfaces(row)) : gone();
   }),
+  http.get(`${API}/devices/:id/readings`, ({ params }) => {
+    const row = devices.find((one) => one.id === params.id);
+    return row ? HttpResponse.json(readings(row)) : gone();
+  }),
   http.get(`${API}/devices/:id/neighbours`, ({ params }) => {
     const row = devices.find((one) => one.id === params.id);
     return row ? list(neighbours(row)) : gone();
@@ -556,7 +560,7 @@ export const handlers = [
       range(
         row,
         search.get('metric') ?? 'rtt',
-        search.get('instance') ?? '',
+        search.get('instance') ?? search.get('reading') ?? '',
         from,
         to,
         Number(search.get('step') ?? 0),

@@ -1,5 +1,14 @@
 /** Invented measurements: quiet noise, a bad hour, a hole where the probe was off. */
-import type { DeviceRow, Event, GapReason, Interface, Neighbour, Range } from '../api/types';
+import type {
+  DeviceReadings,
+  DeviceRow,
+  Event,
+  GapReason,
+  Interface,
+  Neighbour,
+  Range,
+  Reading,
+} from '../api/types';
 import { ago, devices } from './data';
 import { hash, idOf, random } from './random';
 
@@ -93,6 +102,70 @@ const ALIAS = [
 ];
 const SPEED = [1e9, 1e8, 1e10, 1e10, 1e9, 1e9, 1e9];
 const USED = [0.71, 0.006, 0, 0.06, 0.02, 0.03, 0.94];
+
+const SENSORS: [kind: string, name: string, unit: string, value: number | null, status: Reading['status']][] =
+  [
+    ['temperature', 'Inlet', 'celsius', 24.5, 'ok'],
+    ['temperature', 'CPU', 'celsius', 61, 'warning'],
+    ['fan', 'Fan 1', 'rpm', 4200, 'ok'],
+    ['fan', 'Fan 2', 'rpm', 4180, 'ok'],
+    ['voltage', '12 V rail', 'volt', 12.06, null],
+    ['dbm', 'Te1/0/47 receive', 'dBm', -3.25, null],
+    ['state', 'Power supply 1', '', null, 'ok'],
+    ['state', 'Power supply 2', '', null, 'critical'],
+  ];
+const GIB = 2 ** 30;
+const STORAGE: [kind: string, name: string, size: number, used: number][] = [
+  ['memory', 'Memory', 8 * GIB, 5.1 * GIB],
+  ['flash', 'flash:', 4 * GIB, 3.8 * GIB],
+];
+
+export function readings(device: DeviceRow): DeviceReadings {
+  if (device.snmp === 'none') return { readings: [], left_out: 0, asking: null };
+  const at = device.state === 'up' ? ago(24) : device.value_at;
+  const base = { status: null, size_octets: null, used_octets: null, at, oid: '1.3.6.1.2.1.99.1.1.1.4.1' };
+  const sensors = SENSORS.map<Reading>(([kind, name, unit, value, status], i) => ({
+    ...base,
+    instance: i + 1,
+    class: 'sensor',
+    kind,
+    name,
+    unit,
+    metric: value === null ? null : kind,
+    value,
+    status,
+    spark: value === null ? [] : spark(`${device.id}${name}`, Math.abs(value) + 1),
+  }));
+  const storage = STORAGE.map<Reading>(([kind, name, size, used], i) => ({
+    ...base,
+    instance: i + 100,
+    class: 'storage',
+    kind,
+    name,
+    unit: 'ratio',
+    metric: 'storageUsed',
+    value: used / size,
+    size_octets: size,
+    used_octets: used,
+    spark: spark(`${device.id}${name}`, used),
+  }));
+  const processor: Reading = {
+    ...base,
+    instance: 200,
+    class: 'processor',
+    kind: '',
+    name: 'Processor',
+    unit: 'ratio',
+    metric: 'processorLoad',
+    value: 0.37,
+    spark: spark(`${device.id}cpu`, 0.37),
+  };
+  return {
+    readings: [...sensors, ...storage, processor],
+    left_out: 0,
+    asking: { requests: 9, octets: 4_812, response_ms: 86, at: at ?? ago(24) },
+  };
+}
 
 export function interfaces(device: DeviceRow): Interface[] {
   if (device.snmp === 'none') return [];

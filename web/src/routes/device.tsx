@@ -12,6 +12,7 @@ import {
   interfacesQuery,
   neighboursQuery,
   probeQuery,
+  readingsQuery,
   siteQuery,
   type Window,
 } from '../api/queries';
@@ -22,10 +23,12 @@ import { Availability } from '../components/Availability';
 import { ForgetDialog, MuteDialog, NoteDialog, RenameDialog } from '../components/DeviceDialogs';
 import { EventList } from '../components/EventList';
 import { InterfaceTable, inUse, sortedInterfaces } from '../components/InterfaceTable';
+import { ReadingTable } from '../components/ReadingTable';
 import { SiteZone } from '../components/SiteZone';
 import { StateGlyph } from '../components/StateText';
 import { useMayNot } from '../components/session';
 import { natural } from '../lib/natural';
+import { sortedReadings } from '../lib/readings';
 import { STATE_WORD, stateWhy } from '../lib/state';
 import {
   absolute,
@@ -38,7 +41,7 @@ import {
   safeZone,
   zoneName,
 } from '../lib/time';
-import { count, milliseconds, percent, plural } from '../lib/units';
+import { bytes, count, milliseconds, percent, plural } from '../lib/units';
 import { Crumb } from '../ui/Crumb';
 import { Empty, Failed, Loaded, Skeleton } from '../ui/Feedback';
 import { Glyph } from '../ui/Glyph';
@@ -303,6 +306,7 @@ function DeviceView({ device }: { device: Device }) {
                 }
               </Loaded>
             </Panel>
+            <Readings device={device} window={window} stale={stale} onZoom={zoom} onReset={reset} />
             <Panel title="Events" meta={`newest first, ${zoneName(zone)}`}>
               <Loaded query={events} what="Events" rows={5}>
                 {({ items }) => <EventList events={items} />}
@@ -316,6 +320,53 @@ function DeviceView({ device }: { device: Device }) {
       {dialog === 'mute' && <MuteDialog device={device} onClose={close} />}
       {dialog === 'forget' && <ForgetDialog device={device} onClose={close} />}
     </SiteZone>
+  );
+}
+
+/** What being monitored costs a device. */
+function Asked({ device }: { device: Device }) {
+  const asking = useQuery({ ...readingsQuery(device.id), enabled: device.snmp !== 'none' }).data?.asking;
+  if (!asking) return null;
+  const traffic = bytes(asking.octets);
+  const time = milliseconds(asking.response_ms);
+  const every = Math.max(60, device.poll?.interval_s ?? 60);
+  return (
+    <span title="SNMP requests, messages both ways, and how long the device took to answer them">
+      {plural(asking.requests, 'request')}, {traffic.value} {traffic.unit}, {time.value} {time.unit}{' '}
+      {every === 60 ? 'a minute' : `every ${count(every)} s`}
+    </span>
+  );
+}
+
+/** Sensors, then storage and processors; nothing where there is nothing. */
+function Readings(props: {
+  device: Device;
+  window: Window;
+  stale: boolean;
+  onZoom: (from: number, to: number) => void;
+  onReset: () => void;
+}) {
+  const query = useQuery({ ...readingsQuery(props.device.id), enabled: props.device.snmp !== 'none' });
+  const all = useMemo(() => sortedReadings(query.data?.readings ?? []), [query.data]);
+  const sensors = all.filter((one) => one.class === 'sensor');
+  const others = all.filter((one) => one.class !== 'sensor');
+  const leftOut = query.data?.left_out ?? 0;
+  return (
+    <>
+      {sensors.length > 0 && (
+        <Panel
+          title="Sensors"
+          meta={`${plural(sensors.length, 'sensor')}${leftOut > 0 ? `; ${count(leftOut)} more are not read` : ''}`}
+        >
+          <ReadingTable {...props} readings={sensors} />
+        </Panel>
+      )}
+      {others.length > 0 && (
+        <Panel title="Storage and processors">
+          <ReadingTable {...props} readings={others} />
+        </Panel>
+      )}
+    </>
   );
 }
 
@@ -403,6 +454,7 @@ function Identity({ device, zone }: { device: Device; zone: string }) {
         </span>
       ),
     ],
+    ['Asked', <Asked key="q" device={device} />],
     [
       'Anchors',
       device.anchors.checked > 0 &&
