@@ -331,9 +331,10 @@ function Asked({ device }: { device: Device }) {
   const time = milliseconds(asking.response_ms);
   const every = Math.max(60, device.poll?.interval_s ?? 60);
   return (
-    <span title="SNMP requests, messages both ways, and how long the device took to answer them">
-      {plural(asking.requests, 'request')}, {traffic.value} {traffic.unit}, {time.value} {time.unit}{' '}
-      {every === 60 ? 'a minute' : `every ${count(every)} s`}
+    <span
+      title={`SNMP, both ways, ${every === 60 ? 'a minute' : `every ${every} s`}; it took ${time.value} ${time.unit} to answer`}
+    >
+      {plural(asking.requests, 'request')}, {traffic.value} {traffic.unit}
     </span>
   );
 }
@@ -587,8 +588,12 @@ function Neighbours({ device }: { device: Device }) {
                               <bdi className="ell t2">{one.remote_name || one.remote_chassis}</bdi>
                             </span>
                           )}
+                          {one.remote_port && (
+                            <div className="t3 ell" title={one.remote_port}>
+                              <bdi>{one.remote_port}</bdi>
+                            </div>
+                          )}
                         </td>
-                        <td className="r t2">{one.remote_port}</td>
                       </tr>
                     );
                   })}
