@@ -1,6 +1,7 @@
 //! The devices of this site: who they are, under numbers that stay for ever.
 //!
 //! - [`who`] asking a device who it is;  [`facts`] what it says of itself
+//! - [`around`] who is around it
 //! - [`evidence`] is this the same device?
 //! - [`interfaces`] who an interface is, whatever its index
 //! - [`packed`] interfaces while nobody looks at them
@@ -10,6 +11,7 @@
 //!
 //! Numbers are minted here, above whatever Central has ever seen of this probe, and never used twice.
 
+pub mod around;
 pub mod copy;
 pub mod entity;
 pub mod evidence;

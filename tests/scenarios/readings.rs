@@ -84,12 +84,12 @@ async fn sensors_storage_and_processors_are_followed_and_keep_their_numbers() {
 }
 
 fn readings(shown: &Value) -> impl Iterator<Item = &Value> {
-    shown["readings"].as_array().into_iter().flatten()
+    shown["items"].as_array().into_iter().flatten()
 }
 
 /// Waits until everything that a device measures has a value that is newer than `before`'s.
 async fn measured(world: &World, device: &Value, before: Option<&Value>) -> Value {
-    let path = format!("/devices/{}/readings", device["id"].as_str().unwrap());
+    let path = format!("/devices/{}/sensors", device["id"].as_str().unwrap());
     eventually(SOON, "every reading has a value", || async {
         let shown = world
             .central

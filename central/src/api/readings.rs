@@ -27,7 +27,7 @@ const SPARK_POINTS: u32 = 48;
 const DAY_MS: i64 = 86_400_000;
 
 pub(super) fn routes(routes: Routes) -> Routes {
-    routes.add(Permission::See, routes!(get_readings))
+    routes.add(Permission::See, routes!(list_sensors))
 }
 
 words! {
@@ -110,7 +110,12 @@ pub(super) struct Asking {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct DeviceReadings {
     /// Sensors by kind and name, then storage, then processors.
-    readings: Vec<Reading>,
+    items: Vec<Reading>,
+    /// Always none: a device has few enough.
+    #[schema(required)]
+    next: Option<String>,
+    /// How many.
+    total: usize,
     /// More than are read of one device.
     left_out: u32,
     /// What asking it costs.
@@ -240,8 +245,8 @@ fn asking(values: &Values) -> Option<Asking> {
 }
 
 /// A device's sensors, storage and processors, and what asking it costs.
-#[utoipa::path(get, path = "/api/v1/devices/{id}/readings", tag = "devices", operation_id = "get_readings", params(("id" = Id, Path)), responses((status = 200, body = DeviceReadings), (status = 404)))]
-async fn get_readings(
+#[utoipa::path(get, path = "/api/v1/devices/{id}/sensors", tag = "devices", operation_id = "list_sensors", params(("id" = Id, Path)), responses((status = 200, body = DeviceReadings), (status = 404)))]
+async fn list_sensors(
     State(central): State<Central>,
     scope: Scope,
     IdOf(id): IdOf<DeviceId>,
@@ -268,7 +273,9 @@ async fn get_readings(
         key(a).cmp(&key(b)).then_with(|| natural(&a.name, &b.name))
     });
     Ok(Json(DeviceReadings {
-        readings,
+        total: readings.len(),
+        items: readings,
+        next: None,
         left_out: known.left_out,
         asking,
     }))

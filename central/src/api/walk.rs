@@ -104,7 +104,7 @@ const ROUTES: &[(&str, &str, Body)] = &[
     ("DELETE", "/api/v1/devices/{id}", none),
     ("GET", "/api/v1/devices/{id}/neighbours", none),
     ("GET", "/api/v1/devices/{id}/interfaces", none),
-    ("GET", "/api/v1/devices/{id}/readings", none),
+    ("GET", "/api/v1/devices/{id}/sensors", none),
     ("GET", "/api/v1/devices/{id}/events", none),
     ("GET", "/api/v1/events", none),
     ("GET", "/api/v1/metrics/range", none),

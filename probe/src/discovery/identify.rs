@@ -10,7 +10,8 @@ use farwatch_shared::wire::message::batch::AddressRecord;
 
 use super::credentials::{self, Attempt, Before, Tried};
 use crate::config::site::Site;
-use crate::inventory::facts::{self, Around, Facts};
+use crate::inventory::around::around;
+use crate::inventory::facts::{self, Facts};
 use crate::inventory::who::who;
 use crate::inventory::{Found, FoundSnmp};
 use crate::monitor::{Known, Monitor};
@@ -113,10 +114,8 @@ pub async fn identify(
         };
         if let Some(no) = monitor.found(found).await {
             device = no.0;
-            if let Ok(reading) = snmp.read(&target, &facts::around_plan(), limits).await {
-                monitor
-                    .around(no, Around::read(&reading, &interfaces))
-                    .await;
+            if let Ok(around) = around(&*snmp, &target, limits, &interfaces).await {
+                monitor.around(no, around).await;
             }
         }
     } else if candidate.ping == Some(true) {

@@ -335,13 +335,13 @@ impl Around {
     }
 }
 
-fn octets_at<'a>(values: &[Option<&'a Value>], at: usize) -> &'a [u8] {
+pub(super) fn octets_at<'a>(values: &[Option<&'a Value>], at: usize) -> &'a [u8] {
     let value = values.get(at).copied().flatten();
     value.and_then(Value::as_octets).unwrap_or_default()
 }
 
 /// An LLDP identifier: a MAC address where it says so and is one, else text.
-fn named(octets: &[u8], is_mac: bool) -> DeviceText {
+pub(super) fn named(octets: &[u8], is_mac: bool) -> DeviceText {
     match mac(octets) {
         mac if is_mac && !mac.is_empty() => DeviceText::from(mac),
         _ => DeviceText::name(octets),
@@ -595,4 +595,4 @@ const CDP: [Oid; 4] = [
 ];
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,6 +1,6 @@
 //! Sensors, storage, processors and the cost of asking as columns: which metric, which instance, which integer.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use farwatch_shared::clock::Timestamp;
@@ -119,17 +119,35 @@ pub fn described(gauges: &[Gauge]) -> (Vec<Metric>, Vec<Column>) {
     )
 }
 
-/// What a device measures, as it is told and read.
+/// What a device measures, as it is read.
 #[derive(Clone, Debug, Default)]
 pub struct Described {
-    /// For people.
-    pub readings: Vec<ReadingRecord>,
-    /// More than are read of one device.
-    pub left_out: u32,
     /// The columns of its layout, cost first.
     pub gauges: Arc<[Gauge]>,
-    /// Which number a thing has, by its print.
-    numbers: HashMap<u64, InstanceNo>,
+    /// Which number a thing has, by its print; sorted.
+    numbers: Box<[(u64, InstanceNo)]>,
+}
+
+/// What a device measures, as Central is told: nobody here needs it afterwards.
+#[derive(Clone, Debug, Default)]
+pub struct Telling {
+    /// For people.
+    readings: Vec<ReadingRecord>,
+    /// More than are read of one device.
+    left_out: u32,
+}
+
+impl Telling {
+    /// As it travels.
+    #[must_use]
+    pub fn record(self, device: DeviceNo, at: Timestamp) -> ReadingsRecord {
+        ReadingsRecord {
+            device: device.0,
+            at,
+            readings: self.readings,
+            left_out: self.left_out,
+        }
+    }
 }
 
 /// What is measured of one thing.
@@ -195,8 +213,8 @@ fn all(known: &Known) -> Vec<One> {
 impl Described {
     /// From a reading of all of it.
     #[must_use]
-    pub fn of(known: &Known) -> Self {
-        let mut numbers = HashMap::new();
+    pub fn of(known: &Known) -> (Self, Telling) {
+        let mut numbers = Vec::new();
         let mut taken = HashSet::new();
         let mut ones = all(known);
         let left_out = ones.len().saturating_sub(READINGS_LIMIT);
@@ -206,7 +224,7 @@ impl Described {
         for one in ones {
             let print = print(&one);
             let instance = number_of(print, &mut taken);
-            numbers.insert(print, instance);
+            numbers.push((print, instance));
             let metrics = one.values.iter().map(|(metric, _)| *metric);
             gauges.extend(metrics.clone().map(|metric| Gauge { instance, metric }));
             readings.push(ReadingRecord {
@@ -219,23 +237,16 @@ impl Described {
                 oid: one.oid.to_string(),
             });
         }
-        Self {
+        numbers.sort_unstable();
+        let described = Self {
+            gauges: gauges.into(),
+            numbers: numbers.into(),
+        };
+        let telling = Telling {
             readings,
             left_out: u32::try_from(left_out).unwrap_or(u32::MAX),
-            gauges: gauges.into(),
-            numbers,
-        }
-    }
-
-    /// As it travels.
-    #[must_use]
-    pub fn record(&self, device: DeviceNo, at: Timestamp) -> ReadingsRecord {
-        ReadingsRecord {
-            device: device.0,
-            at,
-            readings: self.readings.clone(),
-            left_out: self.left_out,
-        }
+        };
+        (described, telling)
     }
 
     /// The values of a reading, one per column.
@@ -243,9 +254,14 @@ impl Described {
     pub fn values(&self, known: &Known, cost: Cost) -> Vec<Option<i64>> {
         let mut values = BTreeMap::new();
         for one in all(known) {
-            let Some(&instance) = self.numbers.get(&print(&one)) else {
+            let print = print(&one);
+            let place = self
+                .numbers
+                .binary_search_by_key(&print, |(known, _)| *known);
+            let Ok(place) = place else {
                 continue;
             };
+            let instance = self.numbers[place].1;
             for (metric, value) in one.values {
                 let value = value.and_then(|value| metric.encode(value));
                 values.insert(Gauge { instance, metric }, value);

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use farwatch_shared::profile::Library;
 
-use super::gauge::Described;
+use super::gauge::{Described, Telling};
 use crate::profile::ask::{Begun, Want, ask};
-use crate::profile::watch::Watch;
+use crate::profile::watch::{Watch, Ways};
 use crate::snmp::{Cost, Limits, Snmp, Target};
 
 /// What a device measures, and how that is read.
 #[derive(Clone, Debug, Default)]
 pub struct Measured {
-    /// What it is called, and its columns.
+    /// Its columns.
     pub described: Described,
     /// Everything was read when this was found out.
     pub whole: bool,
@@ -41,8 +41,8 @@ pub struct ReadingsJob {
 pub struct ReadingsAnswer {
     /// What it measures.
     pub measured: Arc<Measured>,
-    /// That was found out just now.
-    pub is_new: bool,
+    /// What Central is to be told, where that was found out just now.
+    pub telling: Option<Telling>,
     /// One per column.
     pub values: Vec<Option<i64>>,
 }
@@ -51,6 +51,7 @@ pub struct ReadingsAnswer {
 pub async fn read(
     snmp: &dyn Snmp,
     profiles: &Library,
+    ways: &Ways,
     job: &ReadingsJob,
 ) -> Option<ReadingsAnswer> {
     match &job.known {
@@ -65,7 +66,7 @@ pub async fn read(
             Some(ReadingsAnswer {
                 values: measured.described.values(&known, job.spent + cost),
                 measured: measured.clone(),
-                is_new: false,
+                telling: None,
             })
         }
         None => {
@@ -74,7 +75,7 @@ pub async fn read(
             let asked = ask(profiles, snmp, &job.target, limits, begun, Want::Readings)
                 .await
                 .ok()?;
-            let described = Described::of(&asked.known);
+            let (described, telling) = Described::of(&asked.known);
             let cost = Cost {
                 requests: asked.cost.requests + asked.first,
                 ..asked.cost
@@ -84,9 +85,9 @@ pub async fn read(
                 measured: Arc::new(Measured {
                     described,
                     whole: asked.cut.is_none(),
-                    watch: Watch::of(asked),
+                    watch: Watch::of(asked, ways),
                 }),
-                is_new: true,
+                telling: Some(telling),
             })
         }
     }

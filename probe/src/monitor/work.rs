@@ -40,6 +40,7 @@ use crate::increase::Counters;
 use crate::inventory::Inventory;
 use crate::inventory::facts::{Around, Facts};
 use crate::inventory::store::{Row, StateRow, Stored as StoredInventory, Tick, Told};
+use crate::profile::watch::Ways;
 use crate::snmp::Snmp;
 use crate::spool::Spool;
 
@@ -163,6 +164,7 @@ pub struct Working {
     counters: HashMap<DeviceNo, (Arc<[Port]>, Counters)>,
     uptimes: HashMap<DeviceNo, u32>,
     measuring: HashMap<DeviceNo, Measuring>,
+    ways: Arc<Ways>,
     /// What Central was told that devices measure.
     told: HashMap<DeviceNo, Told>,
     remembered: HashMap<DeviceNo, Remembered>,
@@ -254,6 +256,7 @@ impl Working {
             counters: HashMap::new(),
             uptimes: HashMap::new(),
             measuring: HashMap::new(),
+            ways: Arc::default(),
             told: parts.stored.told,
             remembered: parts.stored.states.into_iter().collect(),
             pending: Pending::default(),

@@ -12,8 +12,9 @@ use super::ask::{self, Begun, Want};
 use super::folder::{files_in, found};
 use super::report::{self, Device};
 use crate::cli::say;
+use crate::inventory::around::around;
 use crate::inventory::entity;
-use crate::inventory::facts::{Around, Facts, around_plan, identity_plan};
+use crate::inventory::facts::{Facts, identity_plan};
 use crate::snmp::recording::{Recording, Recordings};
 use crate::snmp::{Auth, Engine, EngineConfig, Limits, Snmp, Target, V3User};
 
@@ -161,8 +162,7 @@ async fn test(
     let limits = Limits::default().with_deadline(DEADLINE);
     let asked = ask::ask(library, snmp, target, limits, Begun::default(), Want::All).await?;
     let facts = Facts::read(&snmp.read(target, &identity_plan(), limits).await?);
-    let around = snmp.read(target, &around_plan(), limits).await?;
-    let around = Around::read(&around, &facts.interfaces);
+    let around = around(snmp, target, limits, &facts.interfaces).await?;
     let entities = entity::read(&snmp.read(target, &entity::plan(), limits).await?);
     let device = Device {
         name,

@@ -29,6 +29,7 @@ use super::{
         session::{Session, discovery, read_scoped},
     },
 };
+use crate::inventory::around::{elsewhere, elsewhere_plan};
 use crate::inventory::facts::{Around, Facts, around_plan, identity_plan, names_plan};
 use crate::inventory::vendor;
 
@@ -394,6 +395,7 @@ fn device_facts(file: &[u8]) -> bool {
     let _ = Facts::read_names(&answer(&recording, &names_plan()));
     let around = Around::read(&answer(&recording, &around_plan()), &facts.interfaces);
     assert!(around.candidates().count() <= recording.len() * 2);
+    let _ = elsewhere(&answer(&recording, &elsewhere_plan()), &facts.interfaces);
     let _ = discovery(7);
     true
 }

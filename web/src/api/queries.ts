@@ -187,7 +187,7 @@ export const readingsQuery = (id: Id) =>
   queryOptions({
     queryKey: ['device', id, 'readings'],
     queryFn: ({ signal }) =>
-      take(api.GET('/api/v1/devices/{id}/readings', { params: { path: { id } }, signal })),
+      take(api.GET('/api/v1/devices/{id}/sensors', { params: { path: { id } }, signal })),
     refetchInterval: 30_000,
   });
 

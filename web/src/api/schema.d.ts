@@ -235,7 +235,7 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/devices/{id}/readings": {
+    "/api/v1/devices/{id}/sensors": {
         parameters: {
             query?: never;
             header?: never;
@@ -243,7 +243,7 @@ export interface paths {
             cookie?: never;
         };
         /** A device's sensors, storage and processors, and what asking it costs. */
-        get: operations["get_readings"];
+        get: operations["list_sensors"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1242,13 +1242,17 @@ export interface components {
         /** @description Everything that a device measures beside its interfaces. */
         DeviceReadings: {
             asking: components["schemas"]["Asking"] | null;
+            /** @description Sensors by kind and name, then storage, then processors. */
+            items: components["schemas"]["Reading"][];
             /**
              * Format: int32
              * @description More than are read of one device.
              */
             left_out: number;
-            /** @description Sensors by kind and name, then storage, then processors. */
-            readings: components["schemas"]["Reading"][];
+            /** @description Always none: a device has few enough. */
+            next: string | null;
+            /** @description How many. */
+            total: number;
         };
         /** @description One device in a list. */
         DeviceRow: {
@@ -3785,7 +3789,7 @@ export interface operations {
             };
         };
     };
-    get_readings: {
+    list_sensors: {
         parameters: {
             query?: never;
             header?: never;

@@ -537,7 +537,7 @@ export const handlers = [
     const row = devices.find((one) => one.id === params.id);
     return row ? list(interfaces(row)) : gone();
   }),
-  http.get(`${API}/devices/:id/readings`, ({ params }) => {
+  http.get(`${API}/devices/:id/sensors`, ({ params }) => {
     const row = devices.find((one) => one.id === params.id);
     return row ? HttpResponse.json(readings(row)) : gone();
   }),

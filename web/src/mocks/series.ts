@@ -121,7 +121,7 @@ const STORAGE: [kind: string, name: string, size: number, used: number][] = [
 ];
 
 export function readings(device: DeviceRow): DeviceReadings {
-  if (device.snmp === 'none') return { readings: [], left_out: 0, asking: null };
+  if (device.snmp === 'none') return { items: [], next: null, total: 0, left_out: 0, asking: null };
   const at = device.state === 'up' ? ago(24) : device.value_at;
   const base = { status: null, size_octets: null, used_octets: null, at, oid: '1.3.6.1.2.1.99.1.1.1.4.1' };
   const sensors = SENSORS.map<Reading>(([kind, name, unit, value, status], i) => ({
@@ -161,7 +161,9 @@ export function readings(device: DeviceRow): DeviceReadings {
     spark: spark(`${device.id}cpu`, 0.37),
   };
   return {
-    readings: [...sensors, ...storage, processor],
+    items: [...sensors, ...storage, processor],
+    next: null,
+    total: sensors.length + storage.length + 1,
     left_out: 0,
     asking: { requests: 9, octets: 4_812, response_ms: 86, at: at ?? ago(24) },
   };

@@ -348,7 +348,7 @@ function Readings(props: {
   onReset: () => void;
 }) {
   const query = useQuery({ ...readingsQuery(props.device.id), enabled: props.device.snmp !== 'none' });
-  const all = useMemo(() => sortedReadings(query.data?.readings ?? []), [query.data]);
+  const all = useMemo(() => sortedReadings(query.data?.items ?? []), [query.data]);
   const sensors = all.filter((one) => one.class === 'sensor');
   const others = all.filter((one) => one.class !== 'sensor');
   const leftOut = query.data?.left_out ?? 0;

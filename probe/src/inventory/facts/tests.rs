@@ -18,7 +18,7 @@ pub(crate) fn answer(recording: Recording, plan: &Plan) -> Reading {
     reading.unwrap()
 }
 
-fn recording(lines: &[&str]) -> Recording {
+pub(in super::super) fn recording(lines: &[&str]) -> Recording {
     Recording::parse(lines.join("\n").as_bytes()).unwrap()
 }
 

@@ -16,8 +16,7 @@ use super::super::schedule::{Due, Key, Work};
 use super::super::{ping_round, poll, schedule};
 use super::{Done, INVENTORY_DEADLINE, VOLLEY, VOLLEY_EVERY, Working};
 use crate::detect::{By, Moment};
-use crate::inventory::facts;
-use crate::inventory::facts::Around;
+use crate::inventory::around::around;
 use crate::inventory::who::who;
 use crate::snmp::{Limits, Target};
 
@@ -236,10 +235,9 @@ impl Working {
                 if facts.is_empty() {
                     return None;
                 }
-                let around = match snmp.read(&target, &facts::around_plan(), limits).await {
-                    Ok(reading) => Around::read(&reading, &facts.interfaces),
-                    Err(_) => Around::default(),
-                };
+                let around = around(&*snmp, &target, limits, &facts.interfaces)
+                    .await
+                    .unwrap_or_default();
                 Some(Box::new((facts, around)))
             };
             let read = tokio::time::timeout(INVENTORY_DEADLINE * 3, read)

@@ -8,6 +8,7 @@ use farwatch_shared::wire::encode;
 use farwatch_shared::wire::message::batch::ReadingsRecord;
 use sha2::{Digest as _, Sha256};
 
+use super::super::gauge::Telling;
 use super::super::keep::News;
 use super::super::pending::GaugeReading;
 use super::super::readings::{self, Measured, ReadingsAnswer, ReadingsJob};
@@ -64,10 +65,10 @@ impl Working {
             first_deadline: INVENTORY_DEADLINE,
         };
         let (snmp, profiles) = (self.snmp.clone(), self.profiles.clone());
-        let clock = self.clock.clone();
+        let (clock, ways) = (self.clock.clone(), self.ways.clone());
         self.jobs.spawn(async move {
             // The engine keeps each deadline; this is for the day when it does not.
-            let read = readings::read(&*snmp, &profiles, &job);
+            let read = readings::read(&*snmp, &profiles, &ways, &job);
             let answer = tokio::time::timeout(INVENTORY_DEADLINE * 3, read)
                 .await
                 .unwrap_or(None);
@@ -97,11 +98,11 @@ impl Working {
         if !self.may_ask(no) {
             return self.missed(key, slot_s, 1, GapReason::NotPermitted);
         }
-        let Some(answer) = answer else {
+        let Some(mut answer) = answer else {
             return self.missed(key, slot_s, 1, GapReason::NoResponse);
         };
-        if answer.is_new {
-            self.take_measured(no, &answer.measured, at).await;
+        if let Some(telling) = answer.telling.take() {
+            self.take_measured(no, &answer.measured, telling, at).await;
         }
         let Some(measured) = self.measured(no) else {
             return;
@@ -124,14 +125,20 @@ impl Working {
     }
 
     /// Takes over what a device was found to measure, and tells Central where that is news.
-    async fn take_measured(&mut self, no: DeviceNo, found: &Arc<Measured>, at: Moment) {
+    async fn take_measured(
+        &mut self,
+        no: DeviceNo,
+        found: &Arc<Measured>,
+        telling: Telling,
+        at: Moment,
+    ) {
         let measuring = self.measuring.entry(no).or_default();
         measuring.found_ms = at.boot_ms;
         if !found.whole && measuring.measured.is_some() {
             return;
         }
         measuring.measured = Some(found.clone());
-        let record = found.described.record(no, at.wall);
+        let record = telling.record(no, at.wall);
         let told = Told {
             print: print_of(&record),
             at: at.wall,
