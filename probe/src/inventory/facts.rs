@@ -122,6 +122,7 @@ pub fn identity_plan() -> Plan {
             LLDP_CHASSIS_SUBTYPE,
             LLDP_CHASSIS,
             LLDP_CAPABILITIES,
+            LLDP_SYS_NAME,
         ],
         tables: vec![
             whole(interface_columns()),
@@ -200,7 +201,12 @@ impl Facts {
         addresses.sort_unstable();
         addresses.dedup();
         Self {
-            sys_name: DeviceText::name(text(&SYS_NAME)),
+            // Some answer LLDP-MIB and no system group.
+            sys_name: [&SYS_NAME, &LLDP_SYS_NAME]
+                .map(|oid| DeviceText::name(text(oid)))
+                .into_iter()
+                .find(|name| !name.as_str().is_empty())
+                .unwrap_or_default(),
             sys_descr: DeviceText::description(text(&SYS_DESCR)),
             sys_object_id: reading
                 .scalar(&SYS_OBJECT_ID)
@@ -503,9 +509,14 @@ fn is_own_address(address: &IpAddr) -> bool {
     }
 }
 
-/// Six octets (eight on InfiniBand) in colon form; empty for anything else, and for addresses that mean nothing.
+/// Six octets (eight on InfiniBand) in colon form, also where a device writes them out (`00-60-A7-0A-7F-96`); empty for
+/// anything else, and for addresses that mean nothing.
 #[must_use]
 pub fn mac(octets: &[u8]) -> String {
+    let written = (octets.len() == WRITTEN_MAC)
+        .then(|| written(octets))
+        .flatten();
+    let octets = written.as_ref().map_or(octets, <[u8; 6]>::as_slice);
     let meaningless =
         |octets: &[u8]| octets.iter().all(|o| *o == 0) || octets.iter().all(|o| *o == 0xff);
     if !matches!(octets.len(), 6 | 8) || meaningless(octets) {
@@ -516,6 +527,25 @@ pub fn mac(octets: &[u8]) -> String {
         .map(|octet| format!("{octet:02x}"))
         .collect::<Vec<_>>()
         .join(":")
+}
+
+/// Characters of a MAC address that is written out.
+const WRITTEN_MAC: usize = 17;
+
+fn written(text: &[u8]) -> Option<[u8; 6]> {
+    let mut octets = [0; 6];
+    for (octet, part) in octets.iter_mut().zip(text.chunks(3)) {
+        let (digits, after) = part.split_at_checked(2)?;
+        if !matches!(after, [] | [b'-' | b':']) {
+            return None;
+        }
+        // A sign is a number to `from_str_radix`, and no digit.
+        let digits = std::str::from_utf8(digits)
+            .ok()
+            .filter(|text| !text.starts_with('+'))?;
+        *octet = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(octets)
 }
 
 /// Octets as hex.
@@ -545,6 +575,7 @@ const BRIDGE_ADDRESS: Oid = Oid::of(&[1, 3, 6, 1, 2, 1, 17, 1, 1, 0]);
 const ENGINE_ID: Oid = Oid::of(&[1, 3, 6, 1, 6, 3, 10, 2, 1, 1, 0]);
 /// LLDP-MIB (IEEE 802.1AB).
 const LLDP_CHASSIS_SUBTYPE: Oid = Oid::of(&[1, 0, 8802, 1, 1, 2, 1, 3, 1, 0]);
+const LLDP_SYS_NAME: Oid = Oid::of(&[1, 0, 8802, 1, 1, 2, 1, 3, 3, 0]);
 const LLDP_CHASSIS: Oid = Oid::of(&[1, 0, 8802, 1, 1, 2, 1, 3, 2, 0]);
 const LLDP_CAPABILITIES: Oid = Oid::of(&[1, 0, 8802, 1, 1, 2, 1, 3, 6, 0]);
 /// `ipAdEntIfIndex`; the address is its index.

@@ -49,6 +49,7 @@ pub fn json(device: &Device<'_>) -> Json {
         "os": fact(Fact::Os),
         "os_version": fact(Fact::OsVersion),
         "serial": fact(Fact::Serial),
+        "chassis_mac": filled(&facts.chassis_mac),
         "role": fact(Fact::Role),
         "name": said(facts.sys_name.as_str(), Fact::Name),
         "location": said(facts.sys_location.as_str(), Fact::Location),

@@ -234,3 +234,19 @@ fn real_devices_have_the_interfaces_that_were_counted_by_hand() {
     }
     assert!(read > 50, "{read} recordings were read");
 }
+
+#[test]
+fn a_mac_address_is_read_however_it_is_written() {
+    for (octets, read) in [
+        (&b"\x00\x60\xa7\x0a\x7f\x96"[..], "00:60:a7:0a:7f:96"),
+        (b"00-60-A7-0A-7F-96", "00:60:a7:0a:7f:96"),
+        (b"00:60:a7:0a:7f:96", "00:60:a7:0a:7f:96"),
+        (b"GigabitEthernet01", ""),
+        (b"00-60-A7-0A-7F+96", ""),
+        (b"+0-60-A7-0A-7F-96", ""),
+        (b"00-00-00-00-00-00", ""),
+        (b"", ""),
+    ] {
+        assert_eq!(mac(octets), read, "{octets:?}");
+    }
+}
