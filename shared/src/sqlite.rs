@@ -1,6 +1,7 @@
 //! SQLite as both programs use it: pragmas, version floor, migrations, one writer thread per file.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -590,7 +591,9 @@ fn run(mut connection: Connection, path: &Path, jobs: &std_mpsc::Receiver<Messag
             checkpoint(&connection, path);
         }
         if let Some(job) = plain {
-            job(&mut connection);
+            if catch_unwind(AssertUnwindSafe(|| job(&mut connection))).is_err() {
+                tracing::error!("a job of the database's writer panicked");
+            }
             pulse.done(1);
         }
     }
@@ -628,7 +631,18 @@ fn in_savepoint(
     job: Job,
 ) -> rusqlite::Result<Box<dyn FnOnce() + Send>> {
     let savepoint = transaction.savepoint()?;
-    let tell = job(&savepoint)?;
+    // A defect of ours in one job is that job's error: the thread serves all others, for as long as the process runs.
+    let tell = catch_unwind(AssertUnwindSafe(|| job(&savepoint))).unwrap_or_else(|panic| {
+        let said = panic
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        tracing::error!(panic = said, "a job of the database's writer panicked");
+        Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERNAL),
+            Some("a defect: see the log".to_owned()),
+        ))
+    })?;
     savepoint.commit()?;
     Ok(tell)
 }
@@ -768,6 +782,26 @@ mod tests {
             .collect::<Result<_, _>>()
             .unwrap();
         assert_eq!(ids, [1, 3]);
+    }
+
+    #[tokio::test]
+    async fn a_defect_in_one_job_stops_nobody_else() {
+        let (_dir, path) = file();
+        let writer = Writer::start(open(&path, &SCHEMA).unwrap(), &path, "test").unwrap();
+        let bad = writer.write(|c| {
+            c.execute("INSERT INTO t (id, v) VALUES (1, 'a')", [])?;
+            assert_eq!(c.last_insert_rowid(), 2, "a defect");
+            Ok(())
+        });
+        let also = writer.write(|c| c.execute("INSERT INTO t (id, v) VALUES (3, 'c')", []));
+        let (bad, also) = tokio::join!(bad, also);
+        assert!(!bad.unwrap_err().is_corrupt());
+        assert_eq!(also.unwrap(), 1);
+        let alone = writer.alone(|c| assert!(c.is_autocommit() && c.last_insert_rowid() == 7));
+        alone.await.unwrap_err();
+        let count =
+            |c: &Connection| c.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0));
+        assert_eq!(writer.write(count).await.unwrap(), 1);
     }
 
     #[tokio::test]

@@ -13,6 +13,8 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use rusqlite::Connection;
 use sha2::{Digest as _, Sha256};
 
+/// Steps at the end of a start that may not come.
+const LAST_STEPS: usize = 3;
 const FILE: &str = "central.db";
 const SCHEMA: &Schema = &farwatch_central::store::SCHEMA;
 /// What a start writes of its own accord is left out of the comparison.
@@ -68,7 +70,12 @@ fn a_migration_that_is_killed_at_any_step_is_whole_or_has_not_begun() {
         let mut envs = shim.tracing(&scratch.path().join("trace"), &dir.join(FILE));
         envs.push(("FARWATCH_DIES".to_owned(), after.to_string()));
         let ended = start(&dir, envs);
-        assert_eq!(ended.signal(), Some(9), "step {after} of {steps}");
+        // How often a file is synced differs by one or two from run to run: the last step may not come.
+        let was_done = after + LAST_STEPS > steps && ended.success();
+        assert!(
+            ended.signal() == Some(9) || was_done,
+            "step {after} of {steps}: {ended}"
+        );
 
         let version = version(&dir);
         assert!((1..=known).contains(&version), "{version}");
